@@ -1,0 +1,1 @@
+"""Backends: what one must provide, and how it is found."""

@@ -1,0 +1,284 @@
+"""What a backend must provide.
+
+A backend does the Kafka work for one client library. It is a subclass of :class:`Backend`, named
+by an entry point in the group ``kafkaroute.backends``, instantiated once without arguments.
+Settings arrive under librdkafka's canonical dotted names, as strings, numbers or booleans
+(callables only from the application), and defaults are librdkafka's: a backend over another
+client writes them out, so that an application may change the backend and nothing else.
+
+A backend knows topics, never channels: kafkaroute maps between the two. Errors are
+:class:`kafkaroute.KafkaException` around a :class:`kafkaroute.KafkaError`, ``BufferError`` for a
+full local queue, :class:`kafkaroute.UnsupportedFeature` for a setting or call that the backend
+cannot honour (named in the text; never ignored) and :class:`kafkaroute.ClosedError` after close.
+
+Timeouts are in seconds, as floats; -1 waits for ever.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+from ..errors import UnsupportedFeature
+from ..messages import ClusterMetadata, Headers, KafkaError, Message, Origin, TopicPartition
+from .settings_keys import ConfigValue
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "AssignmentCallback",
+    "Backend",
+    "BackendConsumer",
+    "BackendProducer",
+    "Capability",
+    "DeliveryCallback",
+    "HeadersInput",
+    "Sender",
+]
+
+#: Grows when a backend written for an older contract would no longer work.
+CONTRACT_VERSION = 1
+
+DeliveryCallback: TypeAlias = "Callable[[KafkaError | None, Message], Any]"
+AssignmentCallback: TypeAlias = Callable[[list[TopicPartition]], None]
+HeadersInput: TypeAlias = "Headers | Sequence[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]"
+
+
+class Capability(StrEnum):
+    """What a backend may leave out. An undeclared one must raise UnsupportedFeature when used."""
+
+    TRANSACTIONS = "transactions"
+    PURGE = "purge"
+    SET_SASL_CREDENTIALS = "set-sasl-credentials"
+    COOPERATIVE_REBALANCE = "cooperative-rebalance"
+    OFFSETS_FOR_TIMES = "offsets-for-times"
+    STATIC_MEMBERSHIP = "static-membership"
+    TLS = "tls"
+    SASL_PLAIN = "sasl-plain"
+    SASL_SCRAM = "sasl-scram"
+    HEADERS = "headers"
+    NULL_KEY_AND_VALUE = "null-key-and-value"
+
+
+class Sender(Protocol):
+    """Produces to one topic. Called positionally, from any thread, on the hot path.
+
+    `value` and `key` are bytes, str (UTF-8 encoded) or None; `partition` is -1 for the
+    partitioner's choice; `timestamp` is milliseconds since the epoch, 0 for now.
+
+    Raises BufferError (queue full) and KafkaException (``MSG_SIZE_TOO_LARGE``, ``_STATE``, …)
+    at once; later failures reach `on_delivery`, from poll() or flush() on the caller's thread.
+    """
+
+    def __call__(
+        self,
+        value: bytes | str | None = None,
+        key: bytes | str | None = None,
+        partition: int = -1,
+        on_delivery: DeliveryCallback | None = None,
+        timestamp: int = 0,
+        headers: HeadersInput | None = None,
+        /,
+    ) -> None: ...
+
+
+class BackendProducer(ABC):
+    """One native producer: one cluster, one set of settings. Thread-safe."""
+
+    @abstractmethod
+    def sender(self, topic: str) -> Sender:
+        """A callable bound to `topic`. Cheap, never blocks, needs no broker."""
+
+    @abstractmethod
+    def poll(self, timeout: float) -> int:
+        """Serve delivery callbacks on this thread; return how many events were served."""
+
+    @abstractmethod
+    def flush(self, timeout: float) -> int:
+        """Serve callbacks until nothing is in flight or `timeout` passed; return what remains."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Messages not yet delivered, or whose callback is not yet served."""
+
+    @abstractmethod
+    def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:
+        """Ask the cluster (its id, brokers and topics)."""
+
+    @abstractmethod
+    def close(self, timeout: float) -> int:
+        """Flush for up to `timeout`, fail what is left, free the client; return what was failed.
+        Safe to call twice."""
+
+    def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
+        """Fail undelivered messages with ``_PURGE_QUEUE`` / ``_PURGE_INFLIGHT``."""
+        raise UnsupportedFeature(f"{type(self).__module__} has no purge()")
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Replace user name and password on the live client."""
+        raise UnsupportedFeature(f"{type(self).__module__} has no set_sasl_credentials()")
+
+    def init_transactions(self, timeout: float) -> None:
+        raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
+
+    def begin_transaction(self) -> None:
+        raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
+
+    def commit_transaction(self, timeout: float) -> None:
+        raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
+
+    def abort_transaction(self, timeout: float) -> None:
+        raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
+
+    def send_offsets_to_transaction(
+        self, offsets: Sequence[TopicPartition], group_metadata: object, timeout: float
+    ) -> None:
+        """`group_metadata` is what the same backend's consumer_group_metadata() returned."""
+        raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
+
+
+class BackendConsumer(ABC):
+    """One native consumer: one cluster, one group. Used by one thread at a time.
+
+    `origins` (given to :meth:`Backend.open_consumer`) maps topic → :class:`Origin`; it is live,
+    and every message's ``origin()`` is looked up in it when the message is delivered.
+
+    Offsets: with ``enable.auto.commit`` only messages that poll() or consume() returned are
+    committed. Rebalance callbacks run inside poll(), consume(), unsubscribe() or close(), on the
+    calling thread, never with an empty list; what a callback does not assign or unassign itself
+    (assign, incremental_assign, unassign, incremental_unassign) is done when it returns.
+    """
+
+    @abstractmethod
+    def subscribe(
+        self,
+        topics: Sequence[str],
+        on_assign: AssignmentCallback | None,
+        on_revoke: AssignmentCallback | None,
+        on_lost: AssignmentCallback | None,
+    ) -> None:
+        """Replace the subscription (a name starting with ``^`` is a regular expression). Without
+        `on_lost`, lost partitions are reported to `on_revoke`."""
+
+    @abstractmethod
+    def unsubscribe(self) -> None: ...
+
+    @abstractmethod
+    def poll(self, timeout: float) -> Message | None:
+        """One message or event, or None. Never raises for a broker's error: that is an event."""
+
+    @abstractmethod
+    def consume(self, num_messages: int, timeout: float) -> list[Message]:
+        """Up to `num_messages` messages and events, as soon as they are there or time is up."""
+
+    @abstractmethod
+    def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    @abstractmethod
+    def unassign(self) -> None: ...
+
+    @abstractmethod
+    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    @abstractmethod
+    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    @abstractmethod
+    def assignment(self) -> list[TopicPartition]: ...
+
+    @abstractmethod
+    def commit(
+        self, offsets: Sequence[TopicPartition] | None, asynchronous: bool
+    ) -> list[TopicPartition] | None:
+        """Commit `offsets`, or what is stored (``_NO_OFFSET`` when nothing is). Synchronous:
+        returns the committed partitions, each with its own ``error``; asynchronous: None."""
+
+    @abstractmethod
+    def store_offsets(self, offsets: Sequence[TopicPartition]) -> None:
+        """Needs ``enable.auto.offset.store=false``, else ``_INVALID_ARG``; ``_STATE`` for a
+        partition that is not assigned."""
+
+    @abstractmethod
+    def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
+        """Committed offsets (OFFSET_INVALID where none), also of partitions not assigned here."""
+
+    @abstractmethod
+    def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Offset after the last delivered message; OFFSET_INVALID before the first."""
+
+    @abstractmethod
+    def seek(self, partition: TopicPartition) -> None: ...
+
+    @abstractmethod
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """No message of these partitions is delivered after this returns."""
+
+    @abstractmethod
+    def resume(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    @abstractmethod
+    def get_watermark_offsets(
+        self, partition: TopicPartition, timeout: float, cached: bool
+    ) -> tuple[int, int]:
+        """(low, high); high is the last stable offset under read_committed, unless cached."""
+
+    @abstractmethod
+    def offsets_for_times(
+        self, partitions: Sequence[TopicPartition], timeout: float
+    ) -> list[TopicPartition]:
+        """`offset` holds milliseconds since the epoch; answers the first offset at or after it,
+        OFFSET_END past the end."""
+
+    @abstractmethod
+    def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata: ...
+
+    @abstractmethod
+    def consumer_group_metadata(self) -> object: ...
+
+    @abstractmethod
+    def memberid(self) -> str | None: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Revoke (with callbacks), commit what auto-commit owes, leave the group, free the client.
+        Safe to call twice. Never called while another thread is inside a call."""
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        raise UnsupportedFeature(f"{type(self).__module__} has no set_sasl_credentials()")
+
+
+class Backend(ABC):
+    """A driver for one Kafka client library.
+
+    Attributes:
+        name: the entry point's name.
+        contract_version: the CONTRACT_VERSION the backend was written for.
+        capabilities: what it supports beyond the contract's core.
+    """
+
+    name: str
+    contract_version: int = CONTRACT_VERSION
+    capabilities: frozenset[Capability] = frozenset()
+
+    @abstractmethod
+    def open_producer(self, config: Mapping[str, ConfigValue]) -> BackendProducer:
+        """Open a native producer; returns at once, connecting in the background.
+
+        Raises ConfigurationError or UnsupportedFeature naming the setting, KafkaException."""
+
+    @abstractmethod
+    def open_consumer(
+        self, config: Mapping[str, ConfigValue], origins: Mapping[str, Origin]
+    ) -> BackendConsumer:
+        """Open a native consumer; ``group.id`` missing is a KafkaException ``_INVALID_ARG``."""
+
+    @abstractmethod
+    def check_config(self, config: Mapping[str, ConfigValue], *, consumer: bool) -> None:
+        """Refuse what this backend cannot honour, without opening anything.
+
+        Raises UnsupportedFeature or ConfigurationError naming the setting."""
+
+    @abstractmethod
+    def client_version(self) -> str:
+        """Name and version of the client library, for people."""

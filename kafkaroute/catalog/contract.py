@@ -1,0 +1,56 @@
+"""What a catalog must provide; entry-point group ``kafkaroute.catalogs``, named by URI scheme."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..channel import Channel
+from ..route import Route
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+__all__ = ["Catalog", "Lookup"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One question to a catalog.
+
+    Attributes:
+        channel: the channel asked for.
+        intent: ``produce`` or ``consume`` (or "" when only looking).
+        etag: of the route already known; the catalog may answer "unchanged".
+        timeout: total seconds this look-up may take, retries included.
+    """
+
+    channel: Channel
+    intent: str = ""
+    etag: str | None = None
+    timeout: float = 5.0
+
+
+class Catalog(ABC):
+    """Answers look-ups. Thread-safe; keeps no routes (that is RouteCache's work)."""
+
+    #: True when look-ups are answered in process, so that retrying makes no sense.
+    local: ClassVar[bool] = False
+
+    @abstractmethod
+    def __init__(self, settings: Settings) -> None: ...
+
+    @abstractmethod
+    def lookup(self, question: Lookup) -> Route | None:
+        """The channel's route, or None where `question.etag` is still current.
+
+        Raises CatalogUnavailable, CatalogUnauthorized, CatalogAnswerInvalid, ChannelNotFound."""
+
+    def close(self) -> None:
+        """Free connections. Safe to call twice."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """What may be shown to people about this catalog: no secrets."""
+        return {}

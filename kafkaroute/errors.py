@@ -1,0 +1,107 @@
+"""The exceptions of kafkaroute, one tree::
+
+    KafkarouteError
+    ├── ConfigurationError (ValueError)      what the application configured is wrong
+    │   └── UnsupportedFeature               a backend cannot honour a setting or a call
+    ├── ChannelInvalid (ValueError)          the text is not a channel address
+    ├── CatalogError                         asking the catalog failed
+    │   ├── CatalogUnavailable               no answer: refused, timed out, 5xx
+    │   ├── CatalogUnauthorized              401 or 403
+    │   ├── CatalogAnswerInvalid             an answer that is no route
+    │   └── ChannelNotFound (LookupError)    no rule or no entry for this channel
+    ├── RouteRejected                        the answer sets what the policy forbids
+    ├── BackendError
+    │   ├── BackendNotFound (LookupError)    no such plug-in installed
+    │   └── BackendBroken                    the plug-in is installed but does not load
+    ├── ClosedError (RuntimeError)           used after close()
+    └── KafkaException                       a Kafka client reported a KafkaError
+
+``KafkaException.args[0]`` is a :class:`kafkaroute.KafkaError`. Under the confluent backend the
+exception is an instance of ``confluent_kafka.KafkaException`` too. ``BufferError`` (the local
+queue is full) is the built-in one, as in confluent-kafka.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "BackendBroken",
+    "BackendError",
+    "BackendNotFound",
+    "CatalogAnswerInvalid",
+    "CatalogError",
+    "CatalogUnauthorized",
+    "CatalogUnavailable",
+    "ChannelInvalid",
+    "ChannelNotFound",
+    "ClosedError",
+    "ConfigurationError",
+    "KafkaException",
+    "KafkarouteError",
+    "RouteRejected",
+    "UnsupportedFeature",
+]
+
+
+class KafkarouteError(Exception):
+    """Root of everything kafkaroute raises on its own account."""
+
+
+class ConfigurationError(KafkarouteError, ValueError):
+    """A setting of the application is unknown, missing or of the wrong type."""
+
+
+class UnsupportedFeature(ConfigurationError):
+    """The chosen backend cannot honour this setting or call; the text names both."""
+
+
+class ChannelInvalid(KafkarouteError, ValueError):
+    """The text is not a channel address such as ``kafka://example.com/orders``."""
+
+
+class CatalogError(KafkarouteError):
+    """Asking the catalog for a route failed."""
+
+
+class CatalogUnavailable(CatalogError):
+    """The catalog gave no usable answer in time (refused, timed out, 5xx, not HTTP at all)."""
+
+
+class CatalogUnauthorized(CatalogError):
+    """The catalog refused the caller (401 or 403)."""
+
+
+class CatalogAnswerInvalid(CatalogError):
+    """The catalog answered 200 with something that is no route."""
+
+
+class ChannelNotFound(CatalogError, LookupError):
+    """The catalog knows no place for the channel; the text names it."""
+
+
+class RouteRejected(KafkarouteError):
+    """The route sets something that the application's policy forbids."""
+
+
+class BackendError(KafkarouteError):
+    """A backend plug-in could not be had."""
+
+
+class BackendNotFound(BackendError, LookupError):
+    """No installed distribution provides the backend (or the catalog scheme)."""
+
+
+class BackendBroken(BackendError):
+    """A plug-in is installed but cannot be used; names its distribution and the cause."""
+
+
+class ClosedError(KafkarouteError, RuntimeError):
+    """A Producer or Consumer was used after close()."""
+
+
+class KafkaException(KafkarouteError):
+    """A Kafka client reported an error; ``args[0]`` is the :class:`kafkaroute.KafkaError`."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)

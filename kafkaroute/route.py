@@ -1,0 +1,90 @@
+"""Where a channel lives: the catalog's answer for one channel, checked and immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from .backend.settings_keys import ConfigValue, canonical_key, is_secret
+
+__all__ = ["Route"]
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+_MASK = "***"
+
+
+def _canonical(settings: Mapping[str, ConfigValue]) -> dict[str, ConfigValue]:
+    return {canonical_key(key): value for key, value in settings.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One channel's place. Two equal routes mean that nothing moved.
+
+    Attributes:
+        channel: the channel's address.
+        topic: the topic's name on the cluster.
+        connection, credentials, configuration: librdkafka's dotted names, in the order in which
+            they are merged (later wins).
+        generation, cluster_id, start_at, previous, schema_registry: the reference service's
+            additions; see docs/catalog.md.
+        max_age, stale_if_error: seconds, from ``Cache-Control``; None where not sent.
+        etag: validator for the next request, not part of equality.
+    """
+
+    channel: str
+    topic: str
+    connection: Mapping[str, ConfigValue]
+    credentials: Mapping[str, ConfigValue] = field(default=_EMPTY)
+    configuration: Mapping[str, ConfigValue] = field(default=_EMPTY)
+    generation: int | None = None
+    cluster_id: str | None = None
+    start_at: str | None = None
+    previous: tuple[Mapping[str, Any], ...] = ()
+    schema_registry: Mapping[str, str] | None = None
+    max_age: float | None = field(default=None, compare=False)
+    stale_if_error: float | None = field(default=None, compare=False)
+    etag: str | None = field(default=None, compare=False)
+
+    def client_config(
+        self,
+        overrides: Mapping[str, ConfigValue] | None = None,
+        client_id: str | None = None,
+    ) -> dict[str, ConfigValue]:
+        """The merged settings for a Kafka client of your own. Holds secrets: do not log it.
+
+        Precedence, later wins: connection, credentials, configuration, `overrides`, `client_id`.
+        Aliases are written in their canonical form (``sasl.mechanism`` → ``sasl.mechanisms``),
+        so that an override under either name replaces the catalog's.
+        """
+        merged: dict[str, ConfigValue] = {}
+        for part in (self.connection, self.credentials, self.configuration, overrides or {}):
+            merged.update(_canonical(part))
+        if client_id is not None:
+            merged["client.id"] = client_id
+        return merged
+
+    def masked(self) -> dict[str, Any]:
+        """What may be shown to people: the route with every secret as ``***``."""
+
+        def mask(part: Mapping[str, Any]) -> dict[str, Any]:
+            return {k: _MASK if is_secret(k) else v for k, v in part.items()}
+
+        shown: dict[str, Any] = {
+            "channel": self.channel,
+            "topic": self.topic,
+            "connection": mask(self.connection),
+            "credentials": mask(self.credentials),
+            "configuration": mask(self.configuration),
+        }
+        for name in ("generation", "cluster_id", "start_at"):
+            if (value := getattr(self, name)) is not None:
+                shown[name] = value
+        if self.schema_registry is not None:
+            shown["schema_registry"] = mask(self.schema_registry)
+        return shown
+
+    def __repr__(self) -> str:
+        return f"Route({self.masked()!r})"
