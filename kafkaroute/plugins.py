@@ -1,0 +1,99 @@
+"""How plug-ins are listed without importing them, and one is imported when it is needed."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import entry_points
+from threading import Lock
+from typing import Any
+
+from .errors import BackendBroken, BackendNotFound
+
+__all__ = ["BACKENDS", "CATALOGS", "Plugin", "installed", "load_plugin"]
+
+BACKENDS = "kafkaroute.backends"
+CATALOGS = "kafkaroute.catalogs"
+
+#: Built-in plug-ins that are distributions of their own: name → extra of kafkaroute.
+_EXTRAS = {
+    (BACKENDS, "confluent-kafka"): "confluent",
+    (BACKENDS, "kafka-python"): "kafka-python",
+}
+_KINDS = {BACKENDS: "backend", CATALOGS: "catalog scheme"}
+_loading = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One installed entry point; `value` is ``module:attribute``, not yet imported."""
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+
+def installed(group: str) -> list[Plugin]:
+    """Every entry point of `group`, by name; imports none of them."""
+    found = set()
+    for entry in entry_points(group=group):
+        dist = entry.dist
+        found.add(
+            Plugin(
+                entry.name,
+                entry.value,
+                dist.name if dist is not None else "unknown distribution",
+                dist.version if dist is not None else "?",
+            )
+        )
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+
+
+def _the_one(group: str, name: str) -> Plugin:
+    kind = _KINDS.get(group, "plug-in")
+    candidates = [plugin for plugin in installed(group) if plugin.name == name]
+    if not candidates:
+        names = ", ".join(sorted({plugin.name for plugin in installed(group)})) or "none"
+        text = f"no {kind} {name!r} is installed; installed: {names}"
+        if extra := _EXTRAS.get((group, name)):
+            text += f". Install it with: pip install {shlex.quote(f'kafkaroute[{extra}]')}"
+        raise BackendNotFound(text)
+    if len({plugin.value for plugin in candidates}) > 1:
+        owners = ", ".join(f"{plugin.distribution} {plugin.version}" for plugin in candidates)
+        raise BackendBroken(f"{kind} {name!r} is provided more than once: {owners}; uninstall all but one")
+    return candidates[0]
+
+
+@lru_cache(maxsize=None)
+def _load(group: str, name: str) -> Any:
+    plugin = _the_one(group, name)
+    # Deferred: stevedore costs more to import than the rest of the core.
+    from stevedore.named import NamedExtensionManager
+
+    def refuse(_manager: object, _entry: object, error: BaseException) -> None:
+        # Without this stevedore logs the cause and goes on with nothing.
+        raise BackendBroken(
+            f"{_KINDS.get(group, 'plug-in')} {name!r} of {plugin.distribution} {plugin.version} "
+            f"({plugin.value}) does not load: {type(error).__name__}: {error}"
+        ) from error
+
+    manager = NamedExtensionManager(
+        group,
+        [name],
+        on_load_failure_callback=refuse,
+        warn_on_missing_entrypoint=False,
+    )
+    return manager[name].plugin
+
+
+def load_plugin(group: str, name: str) -> Any:
+    """Import the plug-in `name` of the entry-point group `group` and return it (once a process).
+
+    Raises:
+        BackendNotFound: not installed; lists what is, and how to install a built-in one.
+        BackendBroken: it does not import, or two distributions provide it.
+    """
+    with _loading:
+        return _load(group, name)

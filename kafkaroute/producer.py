@@ -1,0 +1,393 @@
+"""Producer: the confluent-kafka producer's calls, with channels for topics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from threading import RLock
+from types import TracebackType
+from typing import Any
+
+from .backend.contract import Backend, BackendProducer, DeliveryCallback, HeadersInput, Sender
+from .channel import Channel
+from .errors import ClosedError, ConfigurationError, KafkaException
+from .forking import abandon, on_fork
+from .messages import ClusterMetadata, TopicPartition
+from .route import Route
+from .router import Place, Router
+from .settings import Settings
+from .transactions import Transactions
+
+__all__ = ["ChannelProducer", "KafkaException", "Producer"]
+
+_log = logging.getLogger("kafkaroute.producer")
+
+#: How long one client may hold up the others while all of them are waited for (seconds).
+_SLICE = 0.05
+#: A thread may sit between looking a sender up and calling it, so a client that no channel uses
+#: any more is closed only after this many seconds.
+_GRACE = 5.0
+
+
+class _Retired:
+    """A client that no channel uses any more but that still has messages to deliver."""
+
+    __slots__ = ("client", "since")
+
+    def __init__(self, client: BackendProducer) -> None:
+        self.client = client
+        self.since = time.monotonic()
+
+
+def _open(backend: Backend, place: Place) -> BackendProducer:
+    return backend.open_producer(place.config)
+
+
+class Producer:
+    """Produces to channels, wherever they live. Thread-safe; usable after a fork.
+
+    Args:
+        config: see :class:`kafkaroute.settings.Settings`; what is missing is taken from the
+            environment and the TOML file.
+
+    Raises:
+        ConfigurationError: a setting is unknown, missing or of the wrong type.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
+        self._senders: dict[str, Sender] = {}
+        self._lock = RLock()
+        self._retired: list[_Retired] = []
+        self._closed = False
+        self._router: Router[BackendProducer] = Router(Settings.load(config), "produce", _open)
+        self._router.cache.watch(self._follow)
+        self._transactions: Transactions | None = None
+        on_fork(self)
+
+    # The hot path: one look-up and one positional call.
+
+    def produce(
+        self,
+        channel: str,
+        value: bytes | str | None = None,
+        key: bytes | str | None = None,
+        partition: int = -1,
+        callback: DeliveryCallback | None = None,
+        on_delivery: DeliveryCallback | None = None,
+        timestamp: int = 0,
+        headers: HeadersInput | None = None,
+    ) -> None:
+        """Queue a message; delivery is reported from poll() or flush().
+
+        Args:
+            channel: the channel's address.
+            value, key: bytes, str (as UTF-8) or None.
+            partition: number, or -1 for the partitioner's choice.
+            callback, on_delivery: called as ``(error, message)``; two names of one thing.
+            timestamp: milliseconds since the epoch; 0 is now.
+            headers: list of pairs or mapping; values bytes, str or None.
+
+        The first message of a channel asks the catalog (at most `timeout` seconds); every later
+        one asks nobody.
+
+        Raises:
+            BufferError: the local queue is full: poll() and try again.
+            KafkaException: refused at once, e.g. ``MSG_SIZE_TOO_LARGE``.
+            CatalogError, RouteRejected, BackendError, ConfigurationError, ChannelInvalid: the
+                channel's first message found no way.
+            ClosedError: after close().
+        """
+        try:
+            send = self._senders[channel]
+        except KeyError:
+            send = self._connect(channel)
+        send(value, key, partition, on_delivery or callback, timestamp, headers)
+
+    def channel(self, name: str) -> ChannelProducer:
+        """A handle bound to one channel; it follows the channel like produce() does."""
+        Channel.parse(name)
+        return ChannelProducer(self, name)
+
+    def preload(self, channels: Iterable[str]) -> None:
+        """Look several channels up in parallel and open their clients, so that the first
+        produce() of each waits for nobody. Raises as produce()."""
+        for route in self._router.routes(channels):
+            self._connect(route.channel)
+
+    # Opening and following.
+
+    def _connect(self, channel: str) -> Sender:
+        if self._closed:
+            raise ClosedError("the Producer is closed")
+        route = self._router.route(channel)  # may ask the catalog: not under the lock
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the Producer is closed")
+            client = self._router.client(self._router.place(route))
+            if self._transactions is not None:
+                self._transactions.bind(client, channel)
+            sender = self._senders[channel] = client.sender(route.topic)
+            return sender
+
+    def _follow(self, channel: str, _old: Route, new: Route) -> None:
+        """A route changed (on the refresher's thread): later messages go to the new place."""
+        with self._lock:
+            if self._closed or channel not in self._senders:
+                return
+            if self._transactions is not None:
+                return  # the next transaction looks its channels up again
+            place = self._router.place(new)
+            try:
+                client = self._router.client(place)
+            except (KafkaException, ConfigurationError) as error:
+                _log.warning("channel %s stays where it is: new place refused: %s", channel, error)
+                return
+            self._senders[channel] = client.sender(new.topic)
+            _log.info("channel %s now goes to topic %s at %r", channel, new.topic, place)
+            self._retire_unused()
+
+    def _retire_unused(self) -> None:
+        peek = self._router.cache.peek
+        used = {self._router.place(r) for r in map(peek, self._senders) if r is not None}
+        for place in [p for p in self._router.places() if p not in used]:
+            if (client := self._router.forget(place)) is not None:
+                self._retired.append(_Retired(client))
+
+    def _clients(self) -> list[BackendProducer]:
+        clients = list(self._router.clients())
+        if self._retired:
+            clients += self._retired_clients()
+        return clients
+
+    def _retired_clients(self) -> list[BackendProducer]:
+        """Those with work left; the others are closed."""
+        now = time.monotonic()
+        with self._lock:
+            done = [r for r in self._retired if not len(r.client) and now - r.since > _GRACE]
+            self._retired = [r for r in self._retired if r not in done]
+            left = [r.client for r in self._retired]
+        for retired in done:
+            retired.client.close(0)
+        return left
+
+    # Delivery.
+
+    def poll(self, timeout: float | None = -1) -> int:
+        """Serve delivery callbacks on this thread, waiting up to `timeout` seconds for the first.
+
+        Returns:
+            The number of events served.
+        """
+        clients = self._clients()
+        if len(clients) == 1:
+            return clients[0].poll(-1 if timeout is None else timeout)
+        deadline = _deadline(timeout)
+        while True:
+            served = sum(client.poll(0) for client in clients)
+            left = deadline - time.monotonic()
+            if served or left <= 0 or self._closed:
+                return served
+            if clients:
+                share = min(left, _SLICE) / len(clients)
+                if served := sum(client.poll(share) for client in clients):
+                    return served
+            else:
+                time.sleep(min(left, _SLICE))
+            clients = self._clients()
+
+    def flush(self, timeout: float | None = -1) -> int:
+        """Wait until everything is delivered or failed, serving callbacks on this thread.
+
+        Args:
+            timeout: seconds; -1 or None waits as long as it takes.
+
+        Returns:
+            The number of messages still undelivered.
+        """
+        deadline = _deadline(timeout)
+        while True:
+            clients = [client for client in self._clients() if len(client)]
+            if not clients:
+                return 0
+            if len(clients) == 1 and timeout is not None and timeout >= 0:
+                remaining = clients[0].flush(max(0.0, deadline - time.monotonic()))
+            else:
+                # Slices: a cluster that does not answer must not hold up the others.
+                remaining = sum(
+                    client.flush(max(0.0, min(_SLICE, deadline - time.monotonic())))
+                    for client in clients
+                )
+            if time.monotonic() >= deadline:
+                return remaining
+
+    def __len__(self) -> int:
+        """Messages and events that wait for delivery or for poll()."""
+        return sum(len(client) for client in self._clients())
+
+    def __bool__(self) -> bool:
+        return True  # an idle Producer is still a Producer
+
+    def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        """Fail undelivered messages with ``_PURGE_QUEUE`` or ``_PURGE_INFLIGHT``."""
+        for client in self._clients():
+            client.purge(in_queue, in_flight, blocking)
+
+    def list_topics(self, channel: str | None = None, timeout: float = -1) -> ClusterMetadata:
+        """Ask a cluster about itself.
+
+        Args:
+            channel: whose cluster and topic; may be left out while only one cluster is in use.
+            timeout: seconds.
+        """
+        if channel is not None:
+            route = self._router.route(channel)
+            return self._router.client(self._router.place(route)).list_topics(route.topic, timeout)
+        clients = list(self._router.clients())
+        if len(clients) != 1:
+            raise ConfigurationError(
+                f"list_topics() without a channel needs exactly one cluster in use, not {len(clients)}"
+            )
+        return clients[0].list_topics(None, timeout)
+
+    # Transactions.
+
+    def init_transactions(self, timeout: float = -1) -> None:
+        """Make this Producer transactional (``transactional.id`` must be configured).
+
+        Each native client is initialised when a transaction first uses it, because only then is
+        known which cluster that is; `timeout` (seconds) bounds that call.
+        """
+        with self._lock:
+            if self._transactions is None:
+                self._transactions = Transactions(self._router.clients)
+            self._transactions.init(timeout)
+            self._senders.clear()
+
+    def _transaction(self) -> Transactions:
+        if self._transactions is None:
+            raise Transactions.misuse("call init_transactions() first")
+        return self._transactions
+
+    def begin_transaction(self) -> None:
+        """Open a transaction; the first produce() decides which cluster it lives on.
+
+        A produce() to a channel of another cluster inside it is a KafkaException ``_STATE``.
+        """
+        self._transaction().begin()
+
+    def send_offsets_to_transaction(
+        self, positions: Sequence[TopicPartition], group_metadata: Any, timeout: float = -1
+    ) -> None:
+        """Commit a consumer's offsets with the transaction.
+
+        Args:
+            positions: what Consumer.position() returned, or partitions of your own.
+            group_metadata: what Consumer.consumer_group_metadata() returned.
+            timeout: seconds.
+        """
+        self._transaction().send_offsets(positions, group_metadata, timeout)
+
+    def commit_transaction(self, timeout: float = -1) -> None:
+        """Flush and commit; `timeout` in seconds."""
+        with self._lock:
+            transaction = self._transaction()
+        transaction.commit(timeout)
+        self._forget_senders()
+
+    def abort_transaction(self, timeout: float = -1) -> None:
+        """Abort; undelivered messages fail with ``_PURGE_QUEUE``. `timeout` in seconds."""
+        self._transaction().abort(timeout)
+        self._forget_senders()
+
+    def _forget_senders(self) -> None:
+        """The next transaction may live on another cluster, so its channels are bound anew."""
+        with self._lock:
+            self._senders.clear()
+
+    # The end.
+
+    def close(self, timeout: float | None = -1) -> int:
+        """Deliver what is queued, then free every client. Safe to call twice.
+
+        Args:
+            timeout: seconds to wait for delivery; what is left then fails with ``_PURGE_QUEUE``.
+
+        Returns:
+            The number of messages that were failed.
+        """
+        with self._lock:
+            if self._closed:
+                return 0
+            self._closed = True
+            self._senders.clear()
+        if self._transactions is not None:
+            self._transactions.abandon()
+        self._router.cache.unwatch(self._follow)
+        try:
+            self.flush(timeout)
+        finally:
+            with self._lock:
+                clients = [retired.client for retired in self._retired]
+                self._retired = []
+            clients += self._router.forget_all()
+            failed = sum(client.close(0) for client in clients)
+            self._router.close()
+        return failed
+
+    def __enter__(self) -> Producer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = RLock()
+        self._senders.clear()
+        for retired in self._retired:
+            abandon(retired.client)
+        self._retired = []
+        self._router.after_fork_in_child()
+        if self._transactions is not None:
+            self._transactions.after_fork_in_child()
+
+
+class ChannelProducer:
+    """One channel of a Producer: what ``producer.channel(name)`` returns."""
+
+    __slots__ = ("_connect", "_senders", "name", "producer")
+
+    def __init__(self, producer: Producer, name: str) -> None:
+        self.producer = producer
+        self.name = name
+        self._senders = producer._senders
+        self._connect = producer._connect
+
+    def produce(
+        self,
+        value: bytes | str | None = None,
+        key: bytes | str | None = None,
+        partition: int = -1,
+        on_delivery: DeliveryCallback | None = None,
+        timestamp: int = 0,
+        headers: HeadersInput | None = None,
+    ) -> None:
+        """As :meth:`Producer.produce`, without the channel."""
+        try:
+            send = self._senders[self.name]
+        except KeyError:
+            send = self._connect(self.name)
+        send(value, key, partition, on_delivery, timestamp, headers)
+
+    def __repr__(self) -> str:
+        return f"<ChannelProducer {self.name}>"
+
+
+def _deadline(timeout: float | None) -> float:
+    """The monotonic time at which `timeout` seconds are over."""
+    return float("inf") if timeout is None or timeout < 0 else time.monotonic() + timeout

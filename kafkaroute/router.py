@@ -1,0 +1,125 @@
+"""From a channel to the live native client that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from threading import RLock
+from typing import Generic, TypeVar
+
+from .backend.contract import Backend
+from .backend.registry import choose_backend, get_backend
+from .backend.settings_keys import ConfigValue
+from .catalog.cache import RouteCache
+from .catalog.shared import acquire_cache, release_cache
+from .forking import abandon
+from .route import Route
+from .settings import Settings
+
+__all__ = ["Place", "Router"]
+
+ClientT = TypeVar("ClientT")
+
+
+class Place:
+    """One native client's identity: the backend and the merged configuration."""
+
+    __slots__ = ("_key", "backend", "config")
+
+    def __init__(self, backend: str, config: Mapping[str, ConfigValue]) -> None:
+        self.backend = backend
+        self.config = config
+        self._key = (backend, frozenset(config.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        # The configuration holds secrets; where it points to is enough to tell places apart.
+        return f"<Place {self.config.get('bootstrap.servers')} by {self.backend}>"
+
+
+class Router(Generic[ClientT]):
+    """Routes of one Producer or Consumer, and the native clients that it shares by Place.
+
+    Args:
+        settings: whose catalog, backend and overrides count.
+        intent: ``produce`` or ``consume``.
+        open_client: opens a native client for a place; called under the router's lock.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        intent: str,
+        open_client: Callable[[Backend, Place], ClientT],
+    ) -> None:
+        self.settings = settings
+        self._intent = intent
+        self._open_client = open_client
+        self._lock = RLock()
+        self._clients: dict[Place, ClientT] = {}
+        self._backend = choose_backend(settings.backend)
+        self.cache: RouteCache = acquire_cache(settings, intent)
+
+    def route(self, channel: str) -> Route:
+        """The channel's route: at once when cached, else after one look-up."""
+        return self.cache.get(channel)
+
+    def routes(self, channels: Iterable[str]) -> list[Route]:
+        """The routes of several channels, looked up in parallel; raises the first failure."""
+        wanted = list(channels)
+        if len(wanted) > 1:
+            answers = self.cache.preload(wanted)
+            for channel in wanted:
+                if isinstance(answer := answers[channel], BaseException):
+                    raise answer
+        return [self.cache.get(channel) for channel in wanted]
+
+    def place(self, route: Route) -> Place:
+        """Where the route leads with this application's overrides applied."""
+        settings = self.settings
+        return Place(self._backend, route.client_config(settings.client_config, settings.client_id))
+
+    def client(self, place: Place) -> ClientT:
+        """The native client of `place`, opened when there is none yet."""
+        client = self._clients.get(place)
+        if client is None:
+            with self._lock:
+                client = self._clients.get(place)
+                if client is None:
+                    client = self._open_client(get_backend(place.backend), place)
+                    # Replaced, not changed: readers iterate without the lock.
+                    self._clients = {**self._clients, place: client}
+        return client
+
+    def clients(self) -> Iterable[ClientT]:
+        return self._clients.values()
+
+    def places(self) -> Iterable[Place]:
+        return self._clients.keys()
+
+    def forget(self, place: Place) -> ClientT | None:
+        """Take a client out of use; closing it is the caller's."""
+        with self._lock:
+            remaining = dict(self._clients)
+            client = remaining.pop(place, None)
+            self._clients = remaining
+            return client
+
+    def forget_all(self) -> list[ClientT]:
+        with self._lock:
+            clients, self._clients = list(self._clients.values()), {}
+            return clients
+
+    def close(self) -> None:
+        release_cache(self.cache)
+
+    def after_fork_in_child(self) -> None:
+        """Leave the parent's clients alone; keep its routes."""
+        self._lock = RLock()
+        for client in self._clients.values():
+            abandon(client)
+        self._clients = {}

@@ -1,0 +1,279 @@
+"""What an application configures: in code, in the environment, in a TOML file.
+
+What the code gives wins over the environment, the environment over the file.
+
+Environment: every field as ``KAFKAROUTE_<NAME>`` (``KAFKAROUTE_SERVICE_GATEWAY_URI``,
+``KAFKAROUTE_BACKEND``, …); ``KAFKAROUTE_BASIC_AUTH`` is ``user:password``; tables
+(``ADDITIONAL_PARAMS``, ``CLIENT_CONFIG``, ``POLICY``) are JSON objects.
+``KAFKAROUTE_CONFIG`` names the TOML file, ``KAFKAROUTE_PROFILE`` a profile in it.
+
+File: top-level keys are defaults, ``[profiles.NAME]`` tables override them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from .backend.settings_keys import ConfigValue, canonical_key, is_callback_key
+from .errors import ConfigurationError
+from .policy import Policy
+
+__all__ = ["Settings"]
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+_PREFIX = "KAFKAROUTE_"
+#: Keys of the environment and of the dict that say where the rest is read from.
+_SOURCES = ("config", "profile")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one Producer or Consumer.
+
+    Attributes:
+        service_gateway_uri: the catalog: ``http://…``, ``https://…`` or ``file:…``. Required.
+        basic_auth: (user, password) for the catalog.
+        client_id: becomes ``client.id``; wins over everything else.
+        config_profile: name of the configuration profile asked for.
+        ttl: seconds a route is fresh (an answer's ``Cache-Control`` overrides it).
+        additional_params: further query parameters; nested keys are joined by dots.
+        backend: entry-point name, e.g. ``confluent-kafka``, ``kafka-python``.
+        timeout: total seconds for one question to the catalog, retries included.
+        max_stale: seconds a route may be used while the catalog gives no better one.
+        client_config: librdkafka settings of the application; win over the catalog's.
+        verify: check the catalog's TLS certificate: True, False or the path of a CA bundle.
+        cert: client certificate for the catalog: path, or (certificate path, key path).
+        policy: what an answer may set; see :class:`kafkaroute.policy.Policy`.
+        snapshot: path of a file that keeps the last known routes for the next start.
+    """
+
+    service_gateway_uri: str
+    basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+    client_id: str | None = None
+    config_profile: str | None = None
+    ttl: float = 300.0
+    additional_params: Mapping[str, Any] = field(default=_EMPTY, repr=False)
+    backend: str | None = None
+    timeout: float = 5.0
+    max_stale: float = 86_400.0
+    client_config: Mapping[str, ConfigValue] = field(default=_EMPTY, repr=False)
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = field(default=None, repr=False)
+    policy: Policy = field(default_factory=Policy)
+    snapshot: str | None = None
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Settings:
+        """Settings from `config` alone.
+
+        Raises:
+            ConfigurationError: unknown key (with the nearest one), missing key, wrong type.
+        """
+        return cls(**{key: _convert(key, value, "config") for key, value in config.items()})._checked()
+
+    @classmethod
+    def load(
+        cls,
+        config: Mapping[str, Any] | Settings | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Settings from `config`, then the environment, then the TOML file.
+
+        Args:
+            config: the usual keys, plus ``config`` (path of a TOML file) and ``profile``.
+            environ: instead of ``os.environ``.
+
+        Raises:
+            ConfigurationError: as :meth:`from_dict`, naming the source of the bad value.
+        """
+        if isinstance(config, Settings):
+            return config
+        code = dict(config or {})
+        env = _from_environment(os.environ if environ is None else environ)
+        path = code.pop("config", None) or env.pop("config", None)
+        profile = code.pop("profile", None) or env.pop("profile", None)
+        merged: dict[str, Any] = {}
+        if path is not None:
+            for key, value in _from_file(str(path), profile).items():
+                merged[key] = _convert(key, value, f"file {path}")
+        elif profile is not None:
+            raise ConfigurationError(f"profile {profile!r} is named, but no configuration file")
+        for key, value in env.items():
+            merged[key] = _convert(key, value, f"environment variable {_PREFIX}{key.upper()}")
+        for key, value in code.items():
+            merged[key] = _convert(key, value, "config")
+        if not merged.get("service_gateway_uri"):
+            raise ConfigurationError(
+                "service_gateway_uri is missing: give it in the config, as "
+                "KAFKAROUTE_SERVICE_GATEWAY_URI, or in the file named by KAFKAROUTE_CONFIG"
+            )
+        return cls(**merged)._checked()
+
+    def _checked(self) -> Settings:
+        if self.timeout <= 0:
+            raise ConfigurationError(f"timeout must be above 0 seconds, not {self.timeout}")
+        if self.ttl <= 0:
+            raise ConfigurationError(f"ttl must be above 0 seconds, not {self.ttl}")
+        if self.max_stale < 0:
+            raise ConfigurationError(f"max_stale must not be negative, not {self.max_stale}")
+        if ":" not in self.service_gateway_uri:
+            raise ConfigurationError(
+                "service_gateway_uri has no scheme: expected http://…, https://… or file:…"
+            )
+        return self
+
+
+_NAMES = tuple(f.name for f in fields(Settings))
+
+
+def _unknown(key: str, source: str) -> ConfigurationError:
+    if "." in key:
+        hint = "; settings of the Kafka client go under client_config"
+    else:
+        near = difflib.get_close_matches(key, _NAMES, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_NAMES)}"
+    return ConfigurationError(f"unknown setting {key!r} in {source}{hint}")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("a non-empty string")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError("a number of seconds")
+    try:
+        return float(value)
+    except ValueError:
+        raise TypeError("a number of seconds") from None
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise TypeError("a JSON object") from None
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise TypeError("a table with string keys")
+    return MappingProxyType(dict(value))
+
+
+def _pair(value: Any) -> tuple[str, str]:
+    if isinstance(value, str):
+        user, colon, password = value.partition(":")
+        value = (user, password) if colon else ()
+    if (
+        not isinstance(value, (tuple, list))
+        or len(value) != 2
+        or not all(isinstance(part, str) for part in value)
+    ):
+        raise TypeError("(user, password), or user:password in the environment")
+    return (value[0], value[1])
+
+
+def _client_config(value: Any) -> Mapping[str, ConfigValue]:
+    table = _table(value)
+    for key, item in table.items():
+        if not isinstance(item, (str, int, float, bool)) and not (
+            is_callback_key(key) or callable(item) or key == "logger"
+        ):
+            raise TypeError(f"strings, numbers, booleans or callables, which {key!r} is not")
+    return MappingProxyType({canonical_key(key): item for key, item in table.items()})
+
+
+def _verify(value: Any) -> bool | str:
+    if isinstance(value, str):
+        return {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
+    if not isinstance(value, bool):
+        raise TypeError("true, false or the path of a CA bundle")
+    return value
+
+
+def _cert(value: Any) -> str | tuple[str, str]:
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2 or not all(isinstance(part, str) for part in value):
+            raise TypeError("a path, or (certificate path, key path)")
+        return (value[0], value[1])
+    return _text(value)
+
+
+def _policy(value: Any) -> Policy:
+    return value if isinstance(value, Policy) else Policy.from_dict(_table(value))
+
+
+def _path(value: Any) -> str:
+    return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "service_gateway_uri": _text,
+    "basic_auth": _pair,
+    "client_id": _text,
+    "config_profile": _text,
+    "ttl": _seconds,
+    "additional_params": _table,
+    "backend": _text,
+    "timeout": _seconds,
+    "max_stale": _seconds,
+    "client_config": _client_config,
+    "verify": _verify,
+    "cert": _cert,
+    "policy": _policy,
+    "snapshot": _path,
+}
+_OPTIONAL = {f.name for f in fields(Settings) if f.default is None}
+
+
+def _convert(key: str, value: Any, source: str) -> Any:
+    converter = _CONVERTERS.get(key)
+    if converter is None:
+        raise _unknown(key, source)
+    if value is None and key in _OPTIONAL:
+        return None
+    try:
+        return converter(value)
+    except TypeError as error:
+        # The value stays out of the text: it may be a secret.
+        raise ConfigurationError(f"{key} in {source} must be {error}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in environ.items():
+        if not name.startswith(_PREFIX):
+            continue
+        key = name[len(_PREFIX) :].lower()
+        if key in _CONVERTERS or key in _SOURCES:
+            found[key] = value
+        elif not key.startswith(("test_", "require_")):
+            raise _unknown(key, f"environment variable {name}")
+    return found
+
+
+def _from_file(path: str, profile: str | None) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # pathlib costs import time
+            document = tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the file {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"the file {path} is not TOML: {error}") from None
+    profiles = document.pop("profiles", {})
+    if profile is not None:
+        if not isinstance(profiles, dict) or profile not in profiles:
+            known = ", ".join(sorted(profiles)) or "none"
+            raise ConfigurationError(f"no profile {profile!r} in {path}; profiles: {known}")
+        document.update(profiles[profile])
+    return document
