@@ -37,8 +37,8 @@ class Route:
     channel: str
     topic: str
     connection: Mapping[str, ConfigValue]
-    credentials: Mapping[str, ConfigValue] = field(default=_EMPTY)
-    configuration: Mapping[str, ConfigValue] = field(default=_EMPTY)
+    credentials: Mapping[str, ConfigValue] = field(default_factory=lambda: _EMPTY)
+    configuration: Mapping[str, ConfigValue] = field(default_factory=lambda: _EMPTY)
     generation: int | None = None
     cluster_id: str | None = None
     start_at: str | None = None

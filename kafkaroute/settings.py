@@ -58,11 +58,11 @@ class Settings:
     client_id: str | None = None
     config_profile: str | None = None
     ttl: float = 300.0
-    additional_params: Mapping[str, Any] = field(default=_EMPTY, repr=False)
+    additional_params: Mapping[str, Any] = field(default_factory=lambda: _EMPTY, repr=False)
     backend: str | None = None
     timeout: float = 5.0
     max_stale: float = 86_400.0
-    client_config: Mapping[str, ConfigValue] = field(default=_EMPTY, repr=False)
+    client_config: Mapping[str, ConfigValue] = field(default_factory=lambda: _EMPTY, repr=False)
     verify: bool | str = True
     cert: str | tuple[str, str] | None = field(default=None, repr=False)
     policy: Policy = field(default_factory=Policy)
