@@ -65,7 +65,13 @@ class CatalogError(KafkarouteError):
 
 
 class CatalogUnavailable(CatalogError):
-    """The catalog gave no usable answer in time (refused, timed out, 5xx, not HTTP at all)."""
+    """The catalog gave no usable answer in time (refused, timed out, 5xx, not HTTP at all).
+
+    Attributes:
+        retry_after: seconds that the catalog asked to be left alone for, where it did.
+    """
+
+    retry_after: float | None = None
 
 
 class CatalogUnauthorized(CatalogError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABCMeta
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .error_codes import ERROR_NAMES
 
@@ -66,7 +66,15 @@ class Origin:
     place: object = None
 
 
-class KafkaError(metaclass=ABCMeta):
+class _Codes(ABCMeta):
+    """Gives the class its codes as attributes: ``KafkaError._TIMED_OUT``."""
+
+    if TYPE_CHECKING:  # they are set below, from the table
+
+        def __getattr__(cls, name: str) -> int: ...
+
+
+class KafkaError(metaclass=_Codes):
     """An error or event that a Kafka client reported. Compare ``code()`` with the class's names."""
 
     __slots__ = ("_code", "_fatal", "_reason", "_retriable", "_txn_requires_abort")
@@ -121,16 +129,12 @@ class KafkaError(metaclass=ABCMeta):
 
     __repr__ = __str__
 
-    if TYPE_CHECKING:  # the codes are set below, from the table
-
-        def __getattr__(self, name: Any) -> int: ...
-
 
 for _number, _name in ERROR_NAMES.items():
     setattr(KafkaError, _name, _number)
 
 
-class Message(metaclass=ABCMeta):
+class Message(metaclass=ABCMeta):  # noqa: B024  # for register(), not for abstract methods
     """A consumed message, a delivered one, or an event (``error()`` is not None).
 
     ``None`` and empty values are messages like any other: test ``msg is not None``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 from threading import Lock
 from typing import Any
@@ -62,11 +62,13 @@ def _the_one(group: str, name: str) -> Plugin:
         raise BackendNotFound(text)
     if len({plugin.value for plugin in candidates}) > 1:
         owners = ", ".join(f"{plugin.distribution} {plugin.version}" for plugin in candidates)
-        raise BackendBroken(f"{kind} {name!r} is provided more than once: {owners}; uninstall all but one")
+        raise BackendBroken(
+            f"{kind} {name!r} is provided more than once: {owners}; uninstall all but one"
+        )
     return candidates[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(group: str, name: str) -> Any:
     plugin = _the_one(group, name)
     # Deferred: stevedore costs more to import than the rest of the core.

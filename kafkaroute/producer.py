@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from threading import RLock
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from .backend.contract import Backend, BackendProducer, DeliveryCallback, HeadersInput, Sender
 from .channel import Channel
@@ -335,7 +335,7 @@ class Producer:
             self._router.close()
         return failed
 
-    def __enter__(self) -> Producer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

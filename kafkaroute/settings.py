@@ -75,7 +75,9 @@ class Settings:
         Raises:
             ConfigurationError: unknown key (with the nearest one), missing key, wrong type.
         """
-        return cls(**{key: _convert(key, value, "config") for key, value in config.items()})._checked()
+        return cls(
+            **{key: _convert(key, value, "config") for key, value in config.items()}
+        )._checked()
 
     @classmethod
     def load(

@@ -88,9 +88,7 @@ class Transactions:
         client.begin_transaction()
         self._bound = client
 
-    def send_offsets(
-        self, positions: Sequence[TopicPartition], group: Any, timeout: float
-    ) -> None:
+    def send_offsets(self, positions: Sequence[TopicPartition], group: Any, timeout: float) -> None:
         if not self._open:
             raise self.misuse("no transaction is open")
         if self._bound is None:

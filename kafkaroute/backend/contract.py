@@ -42,7 +42,9 @@ CONTRACT_VERSION = 1
 
 DeliveryCallback: TypeAlias = "Callable[[KafkaError | None, Message], Any]"
 AssignmentCallback: TypeAlias = Callable[[list[TopicPartition]], None]
-HeadersInput: TypeAlias = "Headers | Sequence[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]"
+HeadersInput: TypeAlias = (
+    "Headers | Sequence[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None]"
+)
 
 
 class Capability(StrEnum):
@@ -200,7 +202,9 @@ class BackendConsumer(ABC):
         partition that is not assigned."""
 
     @abstractmethod
-    def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
+    def committed(
+        self, partitions: Sequence[TopicPartition], timeout: float
+    ) -> list[TopicPartition]:
         """Committed offsets (OFFSET_INVALID where none), also of partitions not assigned here."""
 
     @abstractmethod

@@ -51,7 +51,9 @@ def get_backend(name: str) -> Backend:
 
 def _instantiate(name: str) -> Backend:
     factory = load_plugin(BACKENDS, name)
-    owner = next((f"{p.distribution} {p.version}" for p in installed(BACKENDS) if p.name == name), "?")
+    owner = next(
+        (f"{p.distribution} {p.version}" for p in installed(BACKENDS) if p.name == name), "?"
+    )
     try:
         backend = factory()
     except Exception as error:

@@ -1,0 +1,273 @@
+"""Consumer: the confluent-kafka consumer's calls, with channels for topics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from .backend.contract import AssignmentCallback, Backend
+from .channel import Channel
+from .consumer_offsets import OffsetCalls
+from .consumer_partitions import PartitionCalls
+from .errors import ClosedError, ConfigurationError, KafkaException
+from .forking import on_fork
+from .members import FairPoll, Member
+from .messages import KafkaError, Message, Origin, TopicPartition
+from .route import Route
+from .router import Place, Router
+from .settings import Settings
+from .turns import Turns
+
+__all__ = ["Consumer", "KafkaException", "RebalanceCallback"]
+
+_log = logging.getLogger("kafkaroute.consumer")
+
+RebalanceCallback: TypeAlias = "Callable[[Consumer, list[TopicPartition]], Any]"
+_Subscription: TypeAlias = (
+    "tuple[list[str], RebalanceCallback | None, RebalanceCallback | None, RebalanceCallback | None]"
+)
+
+
+def _open(backend: Backend, place: Place) -> Member:
+    origins: dict[str, Origin] = {}
+    return Member(place, backend.open_consumer(place.config, origins), origins)
+
+
+class Consumer(OffsetCalls, PartitionCalls):
+    """Reads channels, wherever they live, as one member of the group ``group.id``.
+
+    Several channels may live on several clusters; they are read in turn. Calls from several
+    threads are safe and wait for each other; close() may be called while another thread polls.
+
+    Args:
+        config: see :class:`kafkaroute.settings.Settings`; ``group.id`` and other client settings
+            come from the catalog or from ``client_config``.
+
+    Raises:
+        ConfigurationError: a setting is unknown, missing or of the wrong type.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
+        super().__init__(Router(Settings.load(config), "consume", _open))
+        self._fair = FairPoll()
+        self._subscription: _Subscription | None = None
+        self._router.cache.watch(self._notice)
+        on_fork(self)
+
+    # Which channels.
+
+    def subscribe(
+        self,
+        channels: Sequence[str],
+        on_assign: RebalanceCallback | None = None,
+        on_revoke: RebalanceCallback | None = None,
+        on_lost: RebalanceCallback | None = None,
+    ) -> None:
+        """Replace the subscription; asks the catalog for channels not known yet.
+
+        Args:
+            channels: the channels' addresses.
+            on_assign, on_revoke, on_lost: called as ``(consumer, partitions)`` from poll(),
+                consume(), unsubscribe() or close(), on the calling thread. Each call concerns one
+                cluster. Without `on_lost`, `on_revoke` is called for lost partitions.
+
+        Raises:
+            CatalogError, RouteRejected, BackendError, ConfigurationError, ChannelInvalid: one
+                channel found no way; the subscription is unchanged.
+        """
+        if isinstance(channels, str):
+            raise ConfigurationError("subscribe() takes a list of channels, not one string")
+        wanted = list(dict.fromkeys(channels))
+        for channel in wanted:
+            Channel.parse(channel)
+        with self._turn():
+            routes = self._router.routes(wanted)
+            shares: dict[Place, list[Route]] = {}
+            for route in routes:
+                shares.setdefault(self._router.place(route), []).append(route)
+            members = [self._router.client(place) for place in shares]
+            self._part(keep=members)
+            for member in members:
+                member.serve(shares[member.place])
+                member.client.subscribe(
+                    sorted(set(member.topics.values())),
+                    self._callback(member, on_assign),
+                    self._callback(member, on_revoke),
+                    self._callback(member, on_lost),
+                )
+            self._members.all = tuple(members)
+            self._subscription = (wanted, on_assign, on_revoke, on_lost)
+
+    def _subscribe_again(self) -> None:
+        if self._subscription is not None:
+            self.subscribe(*self._subscription)
+
+    def unsubscribe(self) -> None:
+        """Leave the group on every cluster; rebalance callbacks run before this returns."""
+        with self._turn():
+            self._subscription = None
+            for member in self._members.all:
+                member.client.unsubscribe()
+
+    def _part(self, keep: Sequence[Member]) -> None:
+        """Close the members that no channel needs any more."""
+        for member in self._members.all:
+            if member not in keep:
+                self._router.forget(member.place)
+                member.client.close()
+
+    def _callback(
+        self, member: Member, callback: RebalanceCallback | None
+    ) -> AssignmentCallback | None:
+        if callback is None:
+            return None
+
+        def call(partitions: list[TopicPartition]) -> None:
+            outer, self._rebalancing = self._rebalancing, member
+            try:
+                callback(self, member.all_named(partitions))
+            finally:
+                self._rebalancing = outer
+
+        return call
+
+    def _notice(self, channel: str, old: Route, new: Route) -> None:
+        """A route changed (on the refresher's thread)."""
+        if self._router.place(old) == self._router.place(new) and old.topic == new.topic:
+            return
+        if self._members.of_channel(channel) is not None:
+            _log.warning(
+                "channel %s has moved to topic %s at %r; this Consumer reads the old place until "
+                "it subscribes again",
+                channel,
+                new.topic,
+                self._router.place(new),
+            )
+
+    # Messages.
+
+    def poll(self, timeout: float | None = -1) -> Message | None:
+        """One message or event, or None when `timeout` seconds brought none (-1: wait).
+
+        Test ``is not None``: a message with an empty value is false. Events have an ``error()``.
+        """
+        turns = self._turns
+        deadline = -1.0
+        while True:
+            with turns:
+                members = self._ready()
+                if self._stash:
+                    return self._stash.pop(0)
+                if deadline < 0:
+                    # Inside the loop, so that a message that is there costs no clock.
+                    if len(members) > 1 and (message := self._fair.ready(members)) is not None:
+                        return message
+                    left = _seconds(timeout)
+                    deadline = time.monotonic() + left
+                else:
+                    left = max(0.0, deadline - time.monotonic())
+                if members:
+                    step = min(left, self._fair.slice_of(members))
+                    if (message := self._fair.wait(members, step)) is not None:
+                        return message
+            if not members:
+                time.sleep(min(left, 0.05))
+            if left <= 0 or time.monotonic() >= deadline:
+                return None
+            turns.step_aside()
+
+    def consume(self, num_messages: int = 1, timeout: float | None = -1) -> list[Message]:
+        """Up to `num_messages` messages and events, fewer when `timeout` seconds are over."""
+        if num_messages < 0 or num_messages > 1_000_000:
+            raise ValueError("num_messages must be between 0 and 1000000")  # as confluent-kafka
+        deadline = time.monotonic() + _seconds(timeout)
+        found: list[Message] = []
+        while len(found) < num_messages:
+            with self._turns:
+                members = self._ready()
+                if self._stash:
+                    found += self._stash[:num_messages]
+                    del self._stash[:num_messages]
+                    continue
+                left = max(0.0, deadline - time.monotonic())
+                if members:
+                    step = min(left, self._fair.slice_of(members))
+                    try:
+                        found += self._fair.batch(members, num_messages - len(found), step)
+                    except BaseException:
+                        # A rebalance callback raised: what was read before is not lost.
+                        self._stash = found
+                        raise
+            if not members:
+                time.sleep(min(left, 0.05))
+            if time.monotonic() >= deadline:
+                break
+            self._turns.step_aside()
+        return found
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        """The next message; raises KafkaException for an event other than ``_PARTITION_EOF``."""
+        while not self._closed:
+            try:
+                message = self.poll(1.0)
+            except ClosedError:
+                break
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                return message
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+        raise StopIteration
+
+    # The end.
+
+    def close(self) -> None:
+        """Commit what auto-commit owes, leave the groups, free the clients. Safe to call twice,
+        and while another thread polls. Rebalance callbacks run before it returns."""
+        if self._closed:
+            return
+        # Told at once to a thread that polls: it ends at its next slice.
+        with self._turns:
+            if self._closed:
+                return
+            self._router.cache.unwatch(self._notice)
+            try:
+                for member in self._members.all:
+                    member.client.close()
+            finally:
+                self._closed = True
+                self._members.all = ()
+                self._router.forget_all()
+                self._router.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _after_fork_in_child(self) -> None:
+        """The child joins the group as a member of its own when it first polls."""
+        self._turns = Turns()
+        self._stash = []
+        self._members.all = ()
+        self._rebalancing = None
+        self._router.after_fork_in_child()
+        self._stale = True
+
+
+def _seconds(timeout: float | None) -> float:
+    return float("inf") if timeout is None or timeout < 0 else timeout

@@ -1,0 +1,145 @@
+"""The Consumer's calls about partitions and clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .consumer_state import ConsumerState
+from .members import Member, bare
+from .messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
+from .transactions import GroupMetadata
+
+__all__ = ["PartitionCalls"]
+
+_METADATA_TIMEOUT = 5.0
+
+
+class PartitionCalls(ConsumerState):
+    """assign, pause and their kin, and questions to a cluster."""
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read exactly these partitions, without a group's rebalancing.
+
+        Inside a rebalance callback it concerns the callback's cluster alone.
+        """
+        with self._turn():
+            if self._rebalancing is not None:
+                share = self._share_of_rebalancing(partitions)
+                self._rebalancing.client.assign(share)
+                return
+            self._adopt(partitions)
+            shares = {id(m): share for m, share in self._members.split(partitions)}
+            for member in self._members.all:
+                member.client.assign(shares.get(id(member), []))
+
+    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Add partitions to the assignment."""
+        with self._turn():
+            if self._rebalancing is not None:
+                share = self._share_of_rebalancing(partitions)
+                self._rebalancing.client.incremental_assign(share)
+                return
+            self._adopt(partitions)
+            for member, share in self._members.split(partitions):
+                member.client.incremental_assign(share)
+
+    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Take partitions out of the assignment."""
+        with self._turn():
+            self._discard(partitions)
+            for member, share in self._members.split(partitions):
+                member.client.incremental_unassign(share)
+
+    def unassign(self) -> None:
+        """Drop the assignment (inside a rebalance callback: on its cluster)."""
+        with self._turn():
+            if self._rebalancing is not None:
+                self._rebalancing.client.unassign()
+                return
+            self._stash.clear()
+            for member in self._members.all:
+                member.client.unassign()
+
+    def _share_of_rebalancing(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        own = self._rebalancing
+        assert own is not None
+        share = []
+        for partition in partitions:
+            channel = getattr(partition, "channel", None)
+            topic = partition.topic or own.topics.get(channel or "", "")
+            if (channel is not None and channel not in own.topics) or not topic:
+                raise kafka_exception(
+                    KafkaError._INVALID_ARG,
+                    f"{channel} lives on another cluster than the one that is rebalancing",
+                )
+            share.append(bare(partition, topic))
+        return share
+
+    def _adopt(self, partitions: Sequence[TopicPartition]) -> None:
+        """Open what a manual assignment needs beyond the members there are."""
+        channels = {getattr(partition, "channel", None) for partition in partitions}
+        unknown = sorted(c for c in channels if c and self._members.of_channel(c) is None)
+        for route in self._router.routes(unknown):
+            member = self._router.client(self._router.place(route))
+            member.adopt(route)
+            if member not in self._members.all:
+                self._members.all = (*self._members.all, member)
+
+    def assignment(self) -> list[TopicPartition]:
+        """The partitions read now, on all clusters."""
+        with self._turn():
+            return [
+                partition
+                for member in self._members.all
+                for partition in member.all_named(member.client.assignment())
+            ]
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Deliver nothing of these partitions until resume()."""
+        with self._turn():
+            for member, share in self._members.split(partitions):
+                member.client.pause(share)
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Deliver from these partitions again."""
+        with self._turn():
+            for member, share in self._members.split(partitions):
+                member.client.resume(share)
+
+    def _member(self, channel: str | None, call: str) -> Member:
+        if channel is not None:
+            if (member := self._members.of_channel(channel)) is None:
+                route = self._router.route(channel)
+                member = self._router.client(self._router.place(route))
+                member.adopt(route)
+                self._members.all = (*self._members.all, member)
+            return member
+        if len(self._members.all) == 1:
+            return self._members.all[0]
+        raise kafka_exception(
+            KafkaError._INVALID_ARG,
+            f"{call} needs a channel: this Consumer reads {len(self._members.all)} clusters",
+        )
+
+    def list_topics(self, channel: str | None = None, timeout: float = -1) -> ClusterMetadata:
+        """Ask a cluster about itself; `channel` may be left out while only one is read."""
+        with self._turn():
+            member = self._member(channel, "list_topics()")
+            topic = member.topics[channel] if channel is not None else None
+            return member.client.list_topics(topic, timeout)
+
+    def consumer_group_metadata(self, channel: str | None = None) -> GroupMetadata:
+        """What Producer.send_offsets_to_transaction() needs; `channel` as for list_topics()."""
+        with self._turn():
+            member = self._member(channel, "consumer_group_metadata()")
+            client = member.client
+            return GroupMetadata(
+                client.consumer_group_metadata(),
+                lambda: client.list_topics(None, _METADATA_TIMEOUT).cluster_id,
+                lambda partition: self._members.locate(partition)[1],
+            )
+
+    def memberid(self, channel: str | None = None) -> str | None:
+        """This member's id in its group; `channel` as for list_topics()."""
+        with self._turn():
+            return self._member(channel, "memberid()").client.memberid()
