@@ -71,6 +71,9 @@ class Cluster(ABC):
         self.create_topic(name, partitions)
         return name
 
+    def warm_up(self) -> None:  # noqa: B027  # most clusters need none
+        """Do beforehand what makes the first use of groups and transactions slow."""
+
     @abstractmethod
     def stop(self) -> None:
         """Stop the cluster and remove its data. Safe to call twice."""

@@ -1,0 +1,3 @@
+"""Fixtures for every test of the tree."""
+
+pytest_plugins = ["kafkaroute.testing.plugin"]
