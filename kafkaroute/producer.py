@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from threading import RLock
 from types import TracebackType
 from typing import Any, Self
@@ -102,7 +102,9 @@ class Producer:
             send = self._senders[channel]
         except KeyError:
             send = self._connect(channel)
-        send(value, key, partition, on_delivery or callback, timestamp, headers)
+        if on_delivery is not None:
+            callback = on_delivery
+        send(value, key, partition, callback, timestamp, headers)
 
     def channel(self, name: str) -> ChannelProducer:
         """A handle bound to one channel; it follows the channel like produce() does."""
@@ -154,11 +156,9 @@ class Producer:
             if (client := self._router.forget(place)) is not None:
                 self._retired.append(_Retired(client))
 
-    def _clients(self) -> list[BackendProducer]:
-        clients = list(self._router.clients())
-        if self._retired:
-            clients += self._retired_clients()
-        return clients
+    def _clients(self) -> Collection[BackendProducer]:
+        clients = self._router.clients()
+        return [*clients, *self._retired_clients()] if self._retired else clients
 
     def _retired_clients(self) -> list[BackendProducer]:
         """Those with work left; the others are closed."""
@@ -180,21 +180,24 @@ class Producer:
             The number of events served.
         """
         clients = self._clients()
-        if len(clients) == 1:
-            return clients[0].poll(-1 if timeout is None else timeout)
+        served = 0
+        for client in clients:
+            served += client.poll(0)
+        if served or timeout == 0:
+            return served
         deadline = _deadline(timeout)
-        while True:
-            served = sum(client.poll(0) for client in clients)
-            left = deadline - time.monotonic()
-            if served or left <= 0 or self._closed:
-                return served
-            if clients:
-                share = min(left, _SLICE) / len(clients)
-                if served := sum(client.poll(share) for client in clients):
-                    return served
-            else:
-                time.sleep(min(left, _SLICE))
+        while not self._closed:
+            # Slices: clients come and go, close() may be called, signals want to be handled.
+            left = max(0.0, deadline - time.monotonic())
+            share = min(left, _SLICE) / max(1, len(clients))
+            for client in clients:
+                served += client.poll(share)
+            if served or left <= 0:
+                break
+            if not clients:
+                time.sleep(share)
             clients = self._clients()
+        return served
 
     def flush(self, timeout: float | None = -1) -> int:
         """Wait until everything is delivered or failed, serving callbacks on this thread.

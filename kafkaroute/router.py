@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from threading import RLock
 from typing import Generic, TypeVar
 
@@ -95,10 +95,10 @@ class Router(Generic[ClientT]):
                     self._clients = {**self._clients, place: client}
         return client
 
-    def clients(self) -> Iterable[ClientT]:
+    def clients(self) -> Collection[ClientT]:
         return self._clients.values()
 
-    def places(self) -> Iterable[Place]:
+    def places(self) -> Collection[Place]:
         return self._clients.keys()
 
     def forget(self, place: Place) -> ClientT | None:
