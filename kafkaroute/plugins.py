@@ -85,7 +85,6 @@ def _load(group: str, name: str) -> Any:
         group,
         [name],
         on_load_failure_callback=refuse,
-        warn_on_missing_entrypoint=False,
     )
     return manager[name].plugin
 

@@ -48,6 +48,10 @@ class Catalog(ABC):
 
         Raises CatalogUnavailable, CatalogUnauthorized, CatalogAnswerInvalid, ChannelNotFound."""
 
+    def scope(self) -> str:
+        """Differs wherever two catalogs may answer differently; no secrets. Keys the snapshot."""
+        return f"{type(self).__module__}.{type(self).__qualname__} {sorted(self.describe().items())}"
+
     def close(self) -> None:
         """Free connections. Safe to call twice."""
 

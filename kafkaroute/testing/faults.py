@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
-import zlib
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
@@ -87,10 +87,8 @@ _BODIES: dict[Fault, bytes] = {
 
 @cache
 def _bomb() -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    block = b" " * 1_000_000
-    parts = [packer.compress(block) for _ in range(HUGE // len(block))]
-    return b"".join([*parts, packer.flush()])
+    member = gzip.compress(b" " * (HUGE // 20), 1)
+    return member * 20  # a gzip file may be several in a row
 
 
 def _trickle(handler: StubHandler, fault: Fault) -> None:
