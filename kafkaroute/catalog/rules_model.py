@@ -1,0 +1,202 @@
+"""What a rules file says, once it is checked. Immutable; a reload makes a new one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..channel import Channel
+
+__all__ = [
+    "ANY_CALLER",
+    "Caller",
+    "Cluster",
+    "Credentials",
+    "Lookup",
+    "Predicate",
+    "Profile",
+    "Rule",
+    "Rules",
+    "Target",
+    "Transform",
+    "Value",
+    "valid_topic",
+]
+
+Value = str | int | float | bool
+#: In ``credentials``: applies to every caller that has none of its own.
+ANY_CALLER = "*"
+#: Kafka's rule for topic names (org.apache.kafka.common.internals.Topic).
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+def valid_topic(name: str) -> bool:
+    return _TOPIC.fullmatch(name) is not None and name not in {".", ".."}
+
+
+def part_of(channel: Channel, part: str) -> str:
+    """The text that a regular expression is matched against."""
+    if part == "host":
+        return channel.host
+    if part == "scheme":
+        return channel.scheme
+    path = "/" + "/".join(channel.path)
+    return path if part == "path" else f"{channel.scheme}://{channel.host}{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A topic, and what else the catalog may say about it."""
+
+    topic: str
+    start_at: str | None = None
+    generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """`pattern` (RE2) must match the whole `part`: scheme, host, path or uri."""
+
+    part: str
+    pattern: Any
+
+    def holds(self, channel: Channel) -> bool:
+        return self.pattern.fullmatch(part_of(channel, self.part)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The topic stands in `table`, under a key taken from the channel.
+
+    `segment` counts the path's segments from 1, or from the end with -1; where there is a
+    `pattern`, the key is its first group (or all it matched) instead.
+    """
+
+    table: Mapping[str, Target]
+    segment: int = -1
+    part: str = "path"
+    pattern: Any = None
+
+    def target(self, channel: Channel) -> Target | None:
+        if self.pattern is not None:
+            match = self.pattern.fullmatch(part_of(channel, self.part))
+            if match is None:
+                return None
+            key = match.group(1) if self.pattern.groups else match.group(0)
+        else:
+            key = _segment(channel, self.segment)
+        return None if key is None else self.table.get(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """The topic's name is made from the channel.
+
+    `pieces` alternate literal text and (kind, argument): ``segment``, ``group``, ``scheme``,
+    ``host`` or ``key``.
+    """
+
+    pieces: tuple[str | tuple[str, Any], ...]
+    part: str = "path"
+    pattern: Any = None
+    start_at: str | None = None
+    generation: int | None = None
+
+    def target(self, channel: Channel) -> Target | None:
+        match = None
+        if self.pattern is not None:
+            match = self.pattern.fullmatch(part_of(channel, self.part))
+            if match is None:
+                return None
+        made = []
+        for piece in self.pieces:
+            text: str | None
+            if isinstance(piece, str):
+                text = piece
+            elif piece[0] == "segment":
+                text = _segment(channel, piece[1])
+            elif piece[0] == "group":
+                text = None if match is None else match.group(piece[1])
+            else:
+                text = str(getattr(channel, piece[0]))
+            if text is None:
+                return None
+            made.append(text)
+        name = "".join(made)
+        # A channel comes from outside: what it makes is checked, never trusted.
+        return Target(name, self.start_at, self.generation) if valid_topic(name) else None
+
+
+def _segment(channel: Channel, number: int) -> str | None:
+    index = number - 1 if number > 0 else number
+    try:
+        return channel.path[index]
+    except IndexError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """All `predicates` must hold; then `topic` says which topic."""
+
+    predicates: tuple[Predicate, ...]
+    topic: Lookup | Transform
+
+    def matches(self, channel: Channel) -> bool:
+        return all(predicate.holds(channel) for predicate in self.predicates)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    name: str
+    connection: Mapping[str, Value]
+    rules: tuple[Rule, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    cluster_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A named set of tuned client settings. Profiles of one name differ in their tags."""
+
+    name: str
+    settings: Mapping[str, Value]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A caller's Kafka credentials; with `clusters`, for those alone."""
+
+    caller: str
+    values: Mapping[str, Value] = field(repr=False)
+    clusters: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A basic-auth user; exactly one of `password` and `password_hash` is set."""
+
+    name: str
+    password: str | None = field(default=None, repr=False)
+    password_hash: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A whole rules file.
+
+    Attributes:
+        callers: by name; when there is none, everyone may ask, namelessly.
+        credentials: None where the file has no such section: the clusters need none.
+        max_age, stale_if_error: seconds, for ``Cache-Control``; None where not configured.
+    """
+
+    clusters: tuple[Cluster, ...]
+    profiles: tuple[Profile, ...]
+    credentials: tuple[Credentials, ...] | None = None
+    callers: Mapping[str, Caller] = field(default_factory=dict, repr=False)
+    max_age: float | None = None
+    stale_if_error: float | None = None

@@ -1,0 +1,105 @@
+"""``kafkaroute serve RULES.yaml``: the reference catalog service."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+from typing import Any
+
+from ..errors import ConfigurationError
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("serve", help="answer the catalog contract from a rules file")
+    parser.add_argument(
+        "rules", metavar="RULES.yaml", help="the rules; read again when they change"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="port to listen on, 0 for any (%(default)s)"
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="how much to log to standard error (%(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        import uvicorn
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "serving needs uvicorn: pip install 'kafkaroute[server]'"
+        ) from None
+    from ..catalog.rules_file import RulesFile
+    from ..server.app import MAX_HEADER_BYTES, CatalogApp
+
+    if not 0 <= options.port <= 65_535:
+        raise ConfigurationError("--port must be 0 to 65535")
+    _log_to_stderr(options.log_level)
+    rules_file = RulesFile(options.rules)
+    if not rules_file.current[0].callers and options.host not in _LOOPBACK:
+        print(
+            "kafkaroute: warning: the rules name no callers, so everyone who reaches "
+            f"{options.host} is answered",
+            file=sys.stderr,
+        )
+    config = uvicorn.Config(
+        CatalogApp(rules_file),
+        lifespan="on",
+        log_config=None,  # logging is set up above
+        access_log=False,  # it would write whole query strings
+        server_header=False,
+        h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
+        timeout_graceful_shutdown=5,
+    )
+    listener = _listen(options.host, options.port)
+    # uvicorn raises the signal that stopped it once more; by then it is answered.
+    previous = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        host, port = listener.getsockname()[:2]
+        address = f"[{host}]" if ":" in host else host
+        print(f"kafkaroute: serving {options.rules} on http://{address}:{port}", flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}: {error.strerror}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    return listener
+
+
+def _log_to_stderr(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("kafkaroute", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(level.upper() if name == "kafkaroute" else logging.WARNING)

@@ -1,0 +1,1 @@
+"""The reference catalog service: the rules engine behind HTTP (``kafkaroute serve``)."""
