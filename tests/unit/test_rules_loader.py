@@ -255,3 +255,12 @@ def test_a_broken_edit_keeps_the_last_good_rules(tmp_path, caplog):
     assert "not valid YAML" in errors[0]
     write(path, OPEN_RULES, 3)
     assert file.refresh(), "a repaired file is in force again"
+
+
+def test_the_documented_example_is_sound():
+    document = Path(__file__).parents[2] / "docs" / "rules.md"
+    text = document.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    rules = parse_rules(text.replace("scrypt$16384$8$1$…", hash_password("x")), "docs/rules.md")
+    assert [cluster.name for cluster in rules.clusters] == ["east"]
+    assert len(rules.clusters[0].rules) == 3
+    assert set(rules.callers) == {"billing", "reports"}

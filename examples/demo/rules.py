@@ -1,0 +1,57 @@
+"""The demo's catalog: which airport's channel lives on which cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+#: The caller, and where the service finds its password.
+USER = "flights"
+PASSWORD_VARIABLE = "DEMO_PASSWORD"
+#: Airport → cluster. EWR and JFK share one; LGA lives elsewhere.
+HOMES = {"EWR": "a", "JFK": "a", "LGA": "b"}
+
+_RULES = """\
+callers:
+  - {{name: {user}, password: "{{vault://env/demo-password}}"}}
+credentials:
+  - caller: {user}
+    values: {{security.protocol: PLAINTEXT}}
+clusters:
+  - name: a
+    connection: {connection_a}
+    rules:
+      - match: {{host: 'airports\\.example', path: '/departures/(EWR|JFK)'}}
+        lookup:
+          table: {{EWR: {prefix}.newark, JFK: {prefix}.kennedy}}
+  - name: b
+    connection: {connection_b}
+    rules:
+      - match: {{host: 'airports\\.example', path: '/departures/[A-Z]+'}}
+        transform: "{prefix}.{{key}}"
+profiles:
+  - name: flightsOut
+    settings:
+      acks: all
+      enable.idempotence: true
+      compression.type: gzip
+      linger.ms: 50
+  - name: flightsIn
+    settings:
+      auto.offset.reset: earliest
+      fetch.wait.max.ms: 100
+"""
+
+
+def rules_text(
+    connections: Mapping[str, Mapping[str, object]],
+    prefix: str = "departures",
+) -> str:
+    """A rules file for the clusters `a` and `b`; topics begin with `prefix`."""
+    return _RULES.format(
+        user=USER,
+        prefix=prefix,
+        # JSON is YAML.
+        connection_a=json.dumps(connections["a"]),
+        connection_b=json.dumps(connections["b"]),
+    )
