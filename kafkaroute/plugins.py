@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 from typing import Any
 
@@ -37,55 +37,66 @@ class Plugin:
 
 def installed(group: str) -> list[Plugin]:
     """Every entry point of `group`, by name; imports none of them."""
-    found = set()
-    for entry in entry_points(group=group):
-        dist = entry.dist
-        found.add(
-            Plugin(
-                entry.name,
-                entry.value,
-                dist.name if dist is not None else "unknown distribution",
-                dist.version if dist is not None else "?",
-            )
-        )
+    found = {_plugin(entry) for entry in entry_points(group=group)}
     return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
 
 
-def _the_one(group: str, name: str) -> Plugin:
+def _plugin(entry: EntryPoint) -> Plugin:
+    dist = entry.dist
+    return Plugin(
+        entry.name,
+        entry.value,
+        dist.name if dist is not None else "unknown distribution",
+        dist.version if dist is not None else "?",
+    )
+
+
+def _the_one(group: str, name: str) -> EntryPoint:
     kind = _KINDS.get(group, "plug-in")
-    candidates = [plugin for plugin in installed(group) if plugin.name == name]
+    candidates = list(entry_points(group=group, name=name))
     if not candidates:
         names = ", ".join(sorted({plugin.name for plugin in installed(group)})) or "none"
         text = f"no {kind} {name!r} is installed; installed: {names}"
         if extra := _EXTRAS.get((group, name)):
             text += f". Install it with: pip install {shlex.quote(f'kafkaroute[{extra}]')}"
         raise BackendNotFound(text)
-    if len({plugin.value for plugin in candidates}) > 1:
-        owners = ", ".join(f"{plugin.distribution} {plugin.version}" for plugin in candidates)
+    if len({entry.value for entry in candidates}) > 1:
+        owners = ", ".join(sorted({_owner(entry) for entry in candidates}))
         raise BackendBroken(
             f"{kind} {name!r} is provided more than once: {owners}; uninstall all but one"
         )
     return candidates[0]
 
 
+def _owner(entry: EntryPoint) -> str:
+    plugin = _plugin(entry)
+    return f"{plugin.distribution} {plugin.version}"
+
+
 @cache
 def _load(group: str, name: str) -> Any:
-    plugin = _the_one(group, name)
+    entry = _the_one(group, name)
     # Deferred: stevedore costs more to import than the rest of the core.
     from stevedore.named import NamedExtensionManager
+
+    class OnlyThis(NamedExtensionManager):  # type: ignore[misc]  # no types installed
+        """stevedore remembers what was installed when it first looked (in this process, and in a
+        file of the user's), so a plug-in that came later would be missing."""
+
+        def list_entry_points(self) -> list[EntryPoint]:
+            return [entry]
 
     def refuse(_manager: object, _entry: object, error: BaseException) -> None:
         # Without this stevedore logs the cause and goes on with nothing.
         raise BackendBroken(
-            f"{_KINDS.get(group, 'plug-in')} {name!r} of {plugin.distribution} {plugin.version} "
-            f"({plugin.value}) does not load: {type(error).__name__}: {error}"
+            f"{_KINDS.get(group, 'plug-in')} {name!r} of {_owner(entry)} "
+            f"({entry.value}) does not load: {type(error).__name__}: {error}"
         ) from error
 
-    manager = NamedExtensionManager(
-        group,
-        [name],
-        on_load_failure_callback=refuse,
-    )
+    try:
+        manager = OnlyThis(group, [name], on_load_failure_callback=refuse)
+    except (AssertionError, SystemExit) as error:  # stevedore lets these pass
+        refuse(None, entry, error)
     return manager[name].plugin
 
 

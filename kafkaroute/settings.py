@@ -15,8 +15,10 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -30,9 +32,11 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _PREFIX = "KAFKAROUTE_"
 #: Keys of the environment and of the dict that say where the rest is read from.
 _SOURCES = ("config", "profile")
+#: Greedy, because a password may hold an @ of its own.
+_USER_INFO = re.compile(r"//[^/]*@")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Settings:
     """The settings of one Producer or Consumer.
 
@@ -75,9 +79,10 @@ class Settings:
         Raises:
             ConfigurationError: unknown key (with the nearest one), missing key, wrong type.
         """
-        return cls(
-            **{key: _convert(key, value, "config") for key, value in config.items()}
-        )._checked()
+        settings = {key: _convert(key, value, "config") for key, value in config.items()}
+        if "service_gateway_uri" not in settings:
+            raise ConfigurationError("service_gateway_uri is missing in the config")
+        return cls(**settings)._checked()
 
     @classmethod
     def load(
@@ -99,8 +104,9 @@ class Settings:
             return config
         code = dict(config or {})
         env = _from_environment(os.environ if environ is None else environ)
-        path = code.pop("config", None) or env.pop("config", None)
-        profile = code.pop("profile", None) or env.pop("profile", None)
+        sources = {name: env.pop(name, None) for name in _SOURCES}
+        sources |= {name: value for name in _SOURCES if (value := code.pop(name, None))}
+        path, profile = sources["config"], sources["profile"]
         merged: dict[str, Any] = {}
         if path is not None:
             for key, value in _from_file(str(path), profile).items():
@@ -118,12 +124,17 @@ class Settings:
             )
         return cls(**merged)._checked()
 
+    def __repr__(self) -> str:
+        # The address may carry user:password@; the rest of what is secret is left out.
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
+        shown["service_gateway_uri"] = _USER_INFO.sub("//***@", self.service_gateway_uri)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     def _checked(self) -> Settings:
-        if self.timeout <= 0:
-            raise ConfigurationError(f"timeout must be above 0 seconds, not {self.timeout}")
-        if self.ttl <= 0:
-            raise ConfigurationError(f"ttl must be above 0 seconds, not {self.ttl}")
-        if self.max_stale < 0:
+        for name in ("timeout", "ttl"):
+            if not 0 < (seconds := getattr(self, name)) < inf:
+                raise ConfigurationError(f"{name} must be above 0 seconds, not {seconds}")
+        if not self.max_stale >= 0:  # NaN, too
             raise ConfigurationError(f"max_stale must not be negative, not {self.max_stale}")
         if ":" not in self.service_gateway_uri:
             raise ConfigurationError(
@@ -274,8 +285,9 @@ def _from_file(path: str, profile: str | None) -> dict[str, Any]:
         raise ConfigurationError(f"the file {path} is not TOML: {error}") from None
     profiles = document.pop("profiles", {})
     if profile is not None:
-        if not isinstance(profiles, dict) or profile not in profiles:
-            known = ", ".join(sorted(profiles)) or "none"
+        tables = profiles if isinstance(profiles, dict) else {}
+        if not isinstance(tables.get(profile), dict):
+            known = ", ".join(sorted(k for k, v in tables.items() if isinstance(v, dict))) or "none"
             raise ConfigurationError(f"no profile {profile!r} in {path}; profiles: {known}")
-        document.update(profiles[profile])
+        document.update(tables[profile])
     return document
