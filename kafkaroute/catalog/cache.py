@@ -1,0 +1,477 @@
+"""The routes that a process knows, kept fresh in the background.
+
+A cached channel never waits for the catalog: it is asked again before the TTL is over (at 75-95 %
+of it, at random, so that clients spread out), a new route replaces the old one when it is there,
+and while the catalog gives none or only bad answers the old one is served, up to `max_stale`.
+
+Lives, in seconds:
+
+====================  =============================================================================
+a route is fresh      ``max-age`` of the answer, else `ttl`; at least 1
+a route may be used   ``stale-if-error``, else `max_stale`, since the catalog last confirmed it;
+                      never less than it is fresh
+a refresh failed      asked again after 2, 4, 8, … up to the TTL, less up to half at random, or
+                      when the catalog's ``Retry-After`` says, if that is later; one question at
+                      a time while the catalog cannot be had
+no route, not found   the error is kept for 10 (or the TTL, if shorter); the same for 401 and 403
+no route, other       the error is kept for 1
+====================  =============================================================================
+
+401, 403 and 404 for a channel that worked are failures like others: the old route stays in use,
+:meth:`RouteCache.state` shows the error, and listeners of :meth:`RouteCache.watch_errors` hear of
+it, for whoever wants to stop at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from ..channel import Channel
+from ..errors import (
+    CatalogAnswerInvalid,
+    CatalogUnavailable,
+    ClosedError,
+    KafkarouteError,
+)
+from ..policy import overridden_security_keys
+from ..route import Route
+from .cache_entry import Entry, Flight, RouteState, fresh_copy
+from .contract import Catalog, Lookup
+from .health import Health
+from .interning import Interner
+from .kept_errors import KeptErrors
+from .listeners import ErrorListener, Listeners, RouteListener
+from .lives import Lives
+from .preload import preload
+from .refresher import Refresher, shared_refresher
+from .saved_routes import SavedRoutes
+from .snapshot import SavedRoute, Snapshot
+
+__all__ = ["ErrorListener", "RouteCache", "RouteListener", "RouteState"]
+
+_log = logging.getLogger("kafkaroute.catalog.cache")
+
+#: Background questions at once, while the catalog answers; one while it does not.
+_MOST_QUESTIONS = 8
+
+
+class RouteCache:
+    """See the module's text. Thread-safe; in the child of a fork it goes on by itself.
+
+    Args:
+        catalog: asked; closed with the cache.
+        intent: ``produce``, ``consume`` or "", sent with each question.
+        ttl, max_stale: seconds, where the answer does not say.
+        timeout: seconds that one question may take, and that :meth:`get` waits at most.
+        clock, wall, rng: time.monotonic, time.time and random.random, for tests.
+        snapshot: keeps the routes for the next start.
+        check: raises where a route must not be used; such a route never replaces another.
+        refresher: the process's shared one, but for tests.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        intent: str = "",
+        ttl: float = 300.0,
+        max_stale: float = 86_400.0,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        rng: Callable[[], float] = random.random,
+        snapshot: Snapshot | None = None,
+        check: Callable[[Route], None] | None = None,
+        refresher: Refresher | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._intent = intent
+        self._lives = Lives(ttl, max_stale)
+        self._timeout = timeout
+        self._clock = clock
+        self._wall = wall
+        self._rng = rng
+        self._check = check
+        self._refresher = refresher or shared_refresher()
+        self._entries: dict[str, Entry] = {}
+        self._errors = KeptErrors()
+        self._interner = Interner()
+        self._listeners = Listeners()
+        self._warned_overrides: set[tuple[str, ...]] = set()
+        self._closed = False
+        self._reset()
+        scope = f"{catalog.scope()} {intent}" if snapshot is not None else ""
+        self._saved = SavedRoutes(snapshot, scope, self._rows, wall)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[str, Flight] = {}
+        self._ready: deque[str] = deque()
+        self._submitted = 0
+        self._running = 0
+        self._asleep = False
+        self._health = Health(str(self._catalog.describe().get("uri", "")))
+
+    # --- asking -------------------------------------------------------------------------------
+
+    def get(self, channel: str) -> Route:
+        """The channel's route: at once when there is a usable one, else after one question, which
+        all threads share.
+
+        Raises:
+            ChannelInvalid: not a channel address.
+            CatalogUnavailable, CatalogUnauthorized, CatalogAnswerInvalid, ChannelNotFound,
+            RouteRejected: as the catalog and the policy have it; within `timeout`.
+            ClosedError: after close().
+        """
+        give_up = time.monotonic() + self._timeout
+        while True:
+            with self._lock:
+                if (route := self._known(channel)) is not None:
+                    break
+                flight = self._flights.get(channel)
+                if leads := flight is None:
+                    parsed = Channel.parse(channel)
+                    flight = self._flights[channel] = Flight()
+            if leads:
+                self._fly(parsed, flight)
+            elif not flight.done.wait(max(0.0, give_up - time.monotonic())):
+                raise CatalogUnavailable(
+                    f"no route for {channel} within {self._timeout} s: the question of another "
+                    "thread is still under way"
+                )
+            if leads or not flight.outdated:
+                return flight.result()
+        self._listeners.deliver()
+        return route
+
+    def peek(self, channel: str) -> Route | None:
+        """The channel's route if a usable one is cached. Asks nobody."""
+        with self._lock:
+            self._wake()
+            entry = self._entries.get(channel)
+            return entry.route if entry is not None and self._usable(entry) else None
+
+    def preload(self, channels: Iterable[str]) -> dict[str, Route | Exception]:
+        """:meth:`get` for many channels, some at once; failures as values. When the catalog cannot
+        be had, the rest fail without being asked for, so that this ends soon, too."""
+        return preload(self.get, channels, _MOST_QUESTIONS)
+
+    def _known(self, channel: str) -> Route | None:
+        """What get() may answer at once; raises what it may raise at once. Lock held."""
+        self._wake()
+        if self._closed:
+            raise ClosedError("the route cache is closed")
+        now = self._clock()
+        entry = self._entries.get(channel)
+        if entry is not None and self._usable(entry):
+            return entry.route
+        if (error := self._errors.get(channel, now)) is not None:
+            raise fresh_copy(error)
+        if entry is None and self._health.is_quiet(now):
+            # The catalog failed a moment ago: where the snapshot knows better, do not wait for it.
+            down = CatalogUnavailable("the catalog could not be had a moment ago")
+            if (entry := self._from_snapshot(channel, now)) is not None:
+                self._mark_failed(channel, entry, down, now)
+                return entry.route
+        return None
+
+    # --- background ---------------------------------------------------------------------------
+
+    def refresh(self, channel: str) -> None:
+        """Ask again now, in the background; the cached route stays in use meanwhile."""
+        with self._lock:
+            self._wake()
+            self._errors.drop(channel)
+            self._health.quiet_until = float("-inf")
+            if (flight := self._flights.get(channel)) is not None:
+                flight.again = True
+            elif (entry := self._entries.get(channel)) is not None:
+                self._schedule(channel, entry, self._clock())
+
+    def invalidate(self, channel: str) -> None:
+        """The cached route must not be used again before the catalog confirms it: the next get()
+        asks. If the route turns out to be another, listeners hear of it."""
+        with self._lock:
+            self._errors.drop(channel)
+            if (entry := self._entries.get(channel)) is not None:
+                entry.confirmed = float("-inf")
+            if (flight := self._flights.get(channel)) is not None:
+                flight.again = flight.outdated = True
+
+    def forget(self, channel: str) -> None:
+        """Nobody needs the channel any more: drop it, and stop refreshing it."""
+        with self._lock:
+            self._errors.drop(channel)
+            if (entry := self._entries.pop(channel, None)) is not None:
+                self._listeners.later(*self._health.cleared(channel, entry.error))
+            if (flight := self._flights.get(channel)) is not None:
+                flight.unwanted = True
+        self._listeners.deliver()
+
+    def on_due(self, key: str, due: float) -> None:
+        """Called by the refresher."""
+        with self._lock:
+            if self._closed:
+                return
+            if key:
+                entry = self._entries.get(key)
+                if entry is None or entry.due != due:
+                    return  # forgotten, or planned anew since
+                self._ready.append(key)
+            self._dispatch()
+
+    def work(self) -> None:
+        """Called by the refresher, on a worker: refresh one channel that is due."""
+        with self._lock:
+            self._submitted -= 1
+            if self._closed or not self._ready:
+                return
+            if self._health.is_quiet(self._clock()):
+                self._refresher.schedule(self._health.quiet_until, self)
+                return
+            channel = self._ready.popleft()
+            if channel not in self._entries or channel in self._flights:
+                self._dispatch()
+                return
+            flight = self._flights[channel] = Flight()
+            self._running += 1
+        try:
+            self._fly(Channel.parse(channel), flight)
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Have workers do what is ready, a few at once. Lock held."""
+        most = 1 if self._health.failures else _MOST_QUESTIONS
+        while self._submitted < len(self._ready) and self._running + self._submitted < most:
+            self._submitted += 1
+            self._refresher.submit(self)
+
+    def _schedule(self, channel: str, entry: Entry, due: float) -> None:
+        entry.due = due
+        self._refresher.schedule(due, self, channel)
+
+    # --- one question -------------------------------------------------------------------------
+
+    def _fly(self, channel: Channel, flight: Flight) -> None:
+        """Ask, and land the answer in the cache and in `flight`."""
+        started = self._clock()
+        with self._lock:
+            entry = self._entries.get(channel.uri)
+            known = entry.route if entry is not None else None
+        # What stays if the question is interrupted (KeyboardInterrupt, SystemExit).
+        answer: Route | Exception = CatalogUnavailable(f"interrupted asking for {channel}")
+        try:
+            answer = self._ask(channel, known)
+        finally:
+            with self._lock:
+                del self._flights[channel.uri]
+                try:
+                    if not isinstance(answer, Exception):
+                        flight.route = self._land(channel.uri, answer, started, flight)
+                    elif (stale := self._land_error(channel.uri, answer)) is not None:
+                        flight.route = stale
+                    else:
+                        flight.error = answer
+                finally:
+                    flight.done.set()
+            self._listeners.deliver()
+
+    def _ask(self, channel: Channel, known: Route | None) -> Route | Exception:
+        etag = known.etag if known is not None else None
+        try:
+            route = self._catalog.lookup(Lookup(channel, self._intent, etag, self._timeout))
+            if route is None:
+                if known is None:
+                    return CatalogAnswerInvalid(f"the catalog has nothing new for {channel}")
+                return known
+            if self._check is not None and route != known:
+                self._check(route)
+        except KafkarouteError as error:
+            return error.with_traceback(None)
+        except Exception as error:
+            # A plug-in's mistake. Its text may hold anything: only its kind is told.
+            return CatalogUnavailable(
+                f"{type(self._catalog).__name__} failed on {channel}: {type(error).__name__}"
+            )
+        else:
+            return route
+
+    def _land(self, channel: str, route: Route, started: float, flight: Flight) -> Route:
+        """A good answer. Lock held."""
+        self._errors.drop(channel)
+        waiting = self._health.available()
+        if flight.unwanted or self._closed:
+            return route
+        entry = self._entries.get(channel)
+        changed = entry is None or entry.route != route
+        if entry is None:
+            entry = self._entries[channel] = Entry(self._interner.shared(route), started)
+        else:
+            before = entry.route
+            if not _is_same(before, route):
+                entry.route = self._interner.shared(route)
+            if changed:
+                self._listeners.route_changed(channel, before, entry.route)
+            if entry.error is not None:
+                self._listeners.later(*self._health.cleared(channel, entry.error))
+                self._listeners.error_changed(channel, entry.route, None)
+        if changed:
+            self._look_at_overrides(entry.route)
+            self._interner.sweep(one.route for one in self._entries.values())
+        entry.confirmed = float("-inf") if flight.outdated else started
+        entry.failures, entry.error, entry.from_snapshot = 0, None, False
+        now = self._clock()
+        due = started + self._lives.refresh_after(entry.route, self._rng())
+        # An answer that took longer than its TTL must not be asked for without a pause.
+        due = now if flight.again else max(due, now + 0.1 * self._lives.ttl(entry.route))
+        self._schedule(channel, entry, due)
+        for other in waiting - {channel}:
+            if (one := self._entries.get(other)) is not None:
+                self._schedule(other, one, min(one.due, now + self._lives.back_again(self._rng())))
+        self._saved.touch(changed=changed)
+        return entry.route
+
+    def _land_error(self, channel: str, error: Exception) -> Route | None:
+        """No good answer; a route where one may be used all the same. Lock held."""
+        now = self._clock()
+        entry = self._entries.get(channel)
+        lives = self._lives
+        if isinstance(error, CatalogUnavailable):
+            failures = self._health.failures + 1
+            wait = lives.backoff(failures, lives.default_ttl, self._rng(), error)
+            self._health.unavailable(now, wait)
+        if entry is None and isinstance(error, CatalogUnavailable | CatalogAnswerInvalid):
+            entry = self._from_snapshot(channel, now)
+        usable = entry is not None and self._usable(entry)
+        if not usable:
+            self._errors.keep(channel, error, now, lives.error(error))
+        if entry is None or self._closed:
+            return None
+        self._mark_failed(channel, entry, error, now)
+        return entry.route if usable else None
+
+    def _mark_failed(self, channel: str, entry: Entry, error: Exception, now: float) -> None:
+        """The entry could not be refreshed; when to try again. Lock held."""
+        lives = self._lives
+        self._listeners.later(*self._health.failed(channel, entry.error, error))
+        if type(entry.error) is not type(error):
+            self._listeners.error_changed(channel, entry.route, error)
+        entry.error = error
+        entry.failures += 1
+        wait = lives.backoff(entry.failures, lives.ttl(entry.route), self._rng(), error)
+        self._schedule(channel, entry, now + wait)
+
+    def _from_snapshot(self, channel: str, now: float) -> Entry | None:
+        taken = self._saved.take(channel)
+        if taken is None:
+            return None
+        saved, age = taken
+        try:
+            if self._check is not None:
+                self._check(saved.route)
+        except KafkarouteError:
+            return None
+        entry = Entry(self._interner.shared(saved.route), now - age)
+        if not self._usable(entry):
+            return None
+        entry.from_snapshot = True
+        self._entries[channel] = entry
+        return entry
+
+    def _look_at_overrides(self, route: Route) -> None:
+        keys = tuple(overridden_security_keys(route))
+        if keys and keys not in self._warned_overrides:
+            self._warned_overrides.add(keys)
+            text = "the configuration profile overrides %s of the credentials (first seen: %s)"
+            self._listeners.later(lambda: _log.warning(text, ", ".join(keys), route.channel))
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def _usable(self, entry: Entry) -> bool:
+        return self._clock() - entry.confirmed <= self._lives.limit(entry.route)
+
+    def state(self, channel: str) -> RouteState:
+        """How things stand with the channel, for people."""
+        with self._lock:
+            now = self._clock()
+            if (entry := self._entries.get(channel)) is not None:
+                return entry.state(channel, now, self._lives)
+            error = self._errors.get(channel, now)
+            return RouteState(channel, "absent", error=str(error) if error else None)
+
+    def _rows(self) -> list[SavedRoute]:
+        """For the snapshot."""
+        with self._lock:
+            offset = self._wall() - self._clock()
+            return [
+                SavedRoute(entry.route, entry.confirmed + offset, self._lives.limit(entry.route))
+                for entry in self._entries.values()
+                if self._usable(entry)
+            ]
+
+    def watch(self, listener: RouteListener) -> None:
+        """Call ``listener(channel, old, new)`` after each change of a cached route, in order, on
+        whichever thread found it; it should not wait."""
+        with self._lock:
+            self._listeners.watch(listener)
+
+    def unwatch(self, listener: RouteListener) -> None:
+        """Undo :meth:`watch`."""
+        with self._lock:
+            self._listeners.unwatch(listener)
+
+    def watch_errors(self, listener: ErrorListener) -> None:
+        """Call ``listener(channel, route, error)`` when refreshing a cached route begins to fail,
+        fails in another way, or works again (`error` is None). `route` stays in use."""
+        with self._lock:
+            self._listeners.watch_errors(listener)
+
+    def unwatch_errors(self, listener: ErrorListener) -> None:
+        """Undo :meth:`watch_errors`."""
+        with self._lock:
+            self._listeners.unwatch_errors(listener)
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop refreshing, write the snapshot, close the catalog. Safe to call twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._ready.clear()
+        self._refresher.forget(self)
+        self._saved.flush()
+        self._catalog.close()
+
+    def after_fork_in_child(self) -> None:
+        """Called by the refresher: the parent's locks and questions are none of the child's."""
+        self._reset()
+        self._listeners.forget_pending()
+        self._asleep = True
+
+    def _wake(self) -> None:
+        """First use in a child: only now is it worth refreshing there. Lock held."""
+        if self._asleep:
+            self._asleep = False
+            now = self._clock()
+            for channel, entry in self._entries.items():
+                self._schedule(channel, entry, max(now, entry.due))
+
+
+def _is_same(one: Route, other: Route) -> bool:
+    """Equal in what equality leaves out, too."""
+    return one == other and (one.etag, one.max_age, one.stale_if_error) == (
+        other.etag,
+        other.max_age,
+        other.stale_if_error,
+    )

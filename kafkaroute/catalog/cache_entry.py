@@ -1,0 +1,112 @@
+"""What the cache keeps for one channel, and what it tells people about it."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from dataclasses import dataclass
+
+from ..route import Route
+from .lives import Lives
+
+__all__ = ["Entry", "Flight", "RouteState", "fresh_copy"]
+
+
+class Entry:
+    """A cached route. Small: there may be 100,000.
+
+    Attributes:
+        confirmed: when the question that last confirmed it was asked (the cache's clock).
+        due: when it is asked for again.
+        failures: refreshes that failed since then.
+        error: what the last one failed with; None when all is well.
+        from_snapshot: not confirmed by the catalog in this process yet.
+    """
+
+    __slots__ = ("confirmed", "due", "error", "failures", "from_snapshot", "route")
+
+    def __init__(self, route: Route, confirmed: float) -> None:
+        self.route = route
+        self.confirmed = confirmed
+        self.due = float("inf")
+        self.failures = 0
+        self.error: Exception | None = None
+        self.from_snapshot = False
+
+    def state(self, channel: str, now: float, lives: Lives) -> RouteState:
+        age = now - self.confirmed
+        ttl, limit = lives.ttl(self.route), lives.limit(self.route)
+        status = "fresh" if age <= ttl and self.error is None else "stale"
+        return RouteState(
+            channel,
+            status if age <= limit else "expired",
+            age,
+            ttl,
+            limit,
+            str(self.error) if self.error is not None else None,
+            self.failures,
+            max(0.0, self.due - now),
+            self.from_snapshot,
+        )
+
+
+class Flight:
+    """A look-up under way. Whoever wants the same channel waits for it.
+
+    Attributes:
+        again: refresh() was called after the question was asked: ask once more.
+        outdated: invalidate() was: the answer must not be used as it is.
+        unwanted: forget() was: the answer must not be kept.
+    """
+
+    __slots__ = ("again", "done", "error", "outdated", "route", "unwanted")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.route: Route | None = None
+        self.error: Exception | None = None
+        self.again = False
+        self.outdated = False
+        self.unwanted = False
+
+    def result(self) -> Route:
+        """The landed route; raises the landed error."""
+        if self.error is not None:
+            raise fresh_copy(self.error)
+        assert self.route is not None
+        return self.route
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """How things stand with one channel, for people.
+
+    Attributes:
+        status: ``fresh``, ``stale`` (used while a better one is awaited), ``expired`` (too old to
+            be used), or ``absent``.
+        age: seconds since the catalog last confirmed the route; None where absent.
+        ttl, max_stale: seconds, as they hold for this route.
+        error: what the last question failed with (no secrets), or None.
+        failures: questions that failed since the last success.
+        next_refresh: seconds until the next question; None where none is planned.
+        from_snapshot: the route is from the snapshot file, not from the catalog.
+    """
+
+    channel: str
+    status: str
+    age: float | None = None
+    ttl: float | None = None
+    max_stale: float | None = None
+    error: str | None = None
+    failures: int = 0
+    next_refresh: float | None = None
+    from_snapshot: bool = False
+
+
+def fresh_copy(error: Exception) -> Exception:
+    """A copy to raise: one object raised by many threads collects all their tracebacks."""
+    try:
+        return copy.copy(error)
+    except Exception:
+        # A plug-in's own kind of error, with a constructor of its own.
+        return error.with_traceback(None)

@@ -1,0 +1,54 @@
+"""One cache's share of a snapshot file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .snapshot import Provider, SavedRoute, Snapshot
+
+__all__ = ["SavedRoutes"]
+
+
+class SavedRoutes:
+    """Guarded by its cache's lock, but for :meth:`flush`. Without a snapshot it holds nothing.
+
+    Args:
+        scope: tells this cache's routes from those of others in the file.
+        provider: says what to write.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot | None,
+        scope: str,
+        provider: Provider,
+        wall: Callable[[], float],
+    ) -> None:
+        self._snapshot = snapshot
+        self._scope = scope
+        self._wall = wall
+        self._rows: dict[str, Mapping[str, Any]] | None = None
+        if snapshot is not None:
+            snapshot.attach(scope, provider)
+
+    def take(self, channel: str) -> tuple[SavedRoute, float] | None:
+        """The channel's saved route and its age in seconds; each channel's only once."""
+        if self._snapshot is None:
+            return None
+        if self._rows is None:
+            self._rows = dict(self._snapshot.load(self._scope))
+        row = self._rows.pop(channel, None)
+        saved = self._snapshot.route(channel, row) if row is not None else None
+        if saved is None:
+            return None
+        # A wall clock that was set back must not make a route younger than new.
+        return saved, max(0.0, self._wall() - saved.confirmed)
+
+    def touch(self, *, changed: bool) -> None:
+        if self._snapshot is not None:
+            self._snapshot.touch(changed=changed)
+
+    def flush(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.close()

@@ -1,0 +1,322 @@
+"""The last known routes in a file, so that a process can start while the catalog is down.
+
+One JSON document, versioned, for any number of caches (told apart by scope: catalog, question,
+intent) and of processes. It holds Kafka credentials, so it is written with mode 0600 into a new
+file that then takes the old one's name; writers take turns by a lock file, and keep what the
+others wrote.
+
+Reading is forgiving and careful: a file that is damaged or foreign is left out with a warning. So
+is one that another user owns or may write to, as it says where messages and credentials go. One
+that others may only read is used, repaired and warned about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ..channel import Channel
+from ..errors import KafkarouteError
+from ..route import Route
+from .answer import answer_from_route, route_from_answer
+from .refresher import Refresher, shared_refresher
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there the atomic rename alone has to do
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Provider", "SavedRoute", "Snapshot"]
+
+_log = logging.getLogger("kafkaroute.catalog.snapshot")
+
+_FORMAT, _VERSION = "kafkaroute-snapshot", 1
+#: Seconds from a change to the write that keeps it; several changes make one write.
+_CHANGE_DELAY = 1.0
+#: The same when routes were only confirmed: their age is all that changes in the file.
+_CONFIRM_DELAY = 60.0
+#: A write that takes t seconds is followed by none for so many times t.
+_REST = 20.0
+#: Seconds to wait for another process's write.
+_LOCK_PATIENCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRoute:
+    """A route as last confirmed.
+
+    Attributes:
+        confirmed: time.time() when the catalog last gave it.
+        limit: seconds after that for which it may be used.
+    """
+
+    route: Route
+    confirmed: float
+    limit: float
+
+
+Provider = Callable[[], list[SavedRoute]]
+
+
+class Snapshot:
+    """Routes in the file at `path`; see the module's text. Thread-safe."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        wall: Callable[[], float] = time.time,
+        refresher: Refresher | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._wall = wall
+        self._refresher = refresher or shared_refresher()
+        self._providers: dict[str, Provider] = {}
+        self._warned: set[str] = set()
+        self._next_write: float | None = None
+        self._rest_until = float("-inf")
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+
+    def attach(self, scope: str, provider: Provider) -> None:
+        """Write what `provider` tells, under `scope`, from now on."""
+        with self._lock:
+            self._providers[scope] = provider
+
+    def load(self, scope: str) -> dict[str, Mapping[str, Any]]:
+        """Rows of `scope` by channel; :meth:`route` reads one. Empty where there is no usable
+        file; never raises for what is in it."""
+        return self._scopes().get(scope, {})
+
+    def route(self, channel: str, row: Mapping[str, Any]) -> SavedRoute | None:
+        """The saved route of one row, or None where it is damaged or too old."""
+        try:
+            confirmed, limit = float(row["confirmed"]), float(row["limit"])
+            if self._wall() - confirmed > limit:
+                return None
+            saved = route_from_answer(
+                Channel.parse(channel),
+                row["answer"],
+                max_age=_optional(row.get("max_age")),
+                stale_if_error=_optional(row.get("stale_if_error")),
+                etag=row.get("etag") if isinstance(row.get("etag"), str) else None,
+            )
+        except (KafkarouteError, KeyError, TypeError, ValueError):
+            self._warn(
+                "entry", "snapshot %s: the entry of a channel is damaged; left out", self.path
+            )
+            return None
+        return SavedRoute(saved, confirmed, limit)
+
+    def touch(self, *, changed: bool) -> None:
+        """Something is new: write soon, or, if routes were only confirmed, some time."""
+        now = self._refresher.clock()
+        due = max(now + (_CHANGE_DELAY if changed else _CONFIRM_DELAY), self._rest_until)
+        with self._lock:
+            if self._next_write is not None and self._next_write <= due:
+                return
+            self._next_write = due
+        self._refresher.schedule(due, self)
+
+    def close(self) -> None:
+        """Write a last time, and no more."""
+        self.flush()
+        self._refresher.forget(self)
+
+    # --- called by the refresher ----------------------------------------------------------
+
+    def on_due(self, key: str, due: float) -> None:  # noqa: ARG002  # one kind of work only
+        with self._lock:
+            if self._next_write != due:
+                return
+        self._refresher.submit(self)
+
+    def work(self) -> None:
+        self.flush()
+
+    def after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._next_write = None
+
+    # --- writing --------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write now. What goes wrong is a warning: the application works without a snapshot."""
+        with self._writing:
+            with self._lock:
+                self._next_write = None
+                providers = dict(self._providers)
+            started = time.monotonic()
+            try:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with self._turn() as mine:
+                    if mine:
+                        self._write({scope: provide() for scope, provide in providers.items()})
+                        self._warned.discard("write")
+                    else:
+                        self.touch(changed=True)
+            except OSError as error:
+                self._warn("write", "snapshot %s cannot be written: %s", self.path, error.strerror)
+            took = time.monotonic() - started
+            self._rest_until = self._refresher.clock() + _REST * took
+
+    def _write(self, own: Mapping[str, list[SavedRoute]]) -> None:
+        now = self._wall()
+        scopes: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for scope, rows in self._scopes().items():
+            kept = {channel: row for channel, row in rows.items() if _is_alive(row, now)}
+            if kept:
+                scopes[scope] = kept
+        for scope, saved in own.items():
+            rows = scopes.setdefault(scope, {})
+            for one in saved:
+                known = rows.get(one.route.channel)
+                if known is None or known["confirmed"] <= one.confirmed:
+                    rows[one.route.channel] = _row(one)
+        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                _dump(file, scopes)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[bool]:
+        """Whether it is this process's turn to write; False after some patience."""
+        if fcntl is None:
+            yield True
+            return
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        lock = os.open(self.path.with_name(f".{self.path.name}.lock"), flags, 0o600)
+        try:
+            give_up = time.monotonic() + _LOCK_PATIENCE
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() >= give_up:
+                        yield False
+                        return
+                    time.sleep(0.02)
+                else:
+                    yield True
+                    return
+        finally:
+            os.close(lock)
+
+    # --- reading --------------------------------------------------------------------------
+
+    def _scopes(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+        text = self._text()
+        if text is None:
+            return {}
+        try:
+            whole = json.loads(text)
+            ours = whole["format"] == _FORMAT and whole["version"] == _VERSION
+            scopes = whole["scopes" if ours else "another format"]
+            return {
+                scope: {
+                    channel: row
+                    for channel, row in rows.items()
+                    if isinstance(row, dict) and isinstance(row.get("confirmed"), int | float)
+                }
+                for scope, rows in scopes.items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            # Not the error's text: it may quote what is in the file.
+            self._warn("content", "snapshot %s is damaged or foreign; ignored", self.path)
+            return {}
+
+    def _text(self) -> str | None:
+        # Non-blocking: the path may be a pipe that nobody writes to.
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            handle = os.open(self.path, flags)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._warn("open", "snapshot %s cannot be read: %s", self.path, error.strerror)
+            return None
+        with os.fdopen(handle, "rb") as file:
+            try:
+                return file.read().decode("utf-8") if self._is_trusted(file.fileno()) else None
+            except (OSError, UnicodeDecodeError):
+                self._warn("content", "snapshot %s is damaged or foreign; ignored", self.path)
+                return None
+
+    def _is_trusted(self, handle: int) -> bool:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            self._warn("kind", "snapshot %s is no regular file; ignored", self.path)
+            return False
+        if not hasattr(os, "getuid"):
+            return True
+        if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o022:
+            self._warn(
+                "owner",
+                "snapshot %s belongs to, or may be written by, another user; ignored",
+                self.path,
+            )
+            return False
+        if status.st_mode & 0o044:
+            self._warn(
+                "mode", "snapshot %s could be read by other users; its mode is now 0600", self.path
+            )
+            with contextlib.suppress(OSError):
+                os.fchmod(handle, 0o600)
+        return True
+
+    def _warn(self, kind: str, text: str, *args: object) -> None:
+        """Each kind of trouble once."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            _log.warning(text, *args)
+
+
+def _optional(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _is_alive(row: Mapping[str, Any], now: float) -> bool:
+    limit = row.get("limit")
+    return isinstance(limit, int | float) and bool(now - row["confirmed"] <= limit)
+
+
+def _row(saved: SavedRoute) -> dict[str, Any]:
+    route = saved.route
+    row = {
+        "confirmed": saved.confirmed,
+        "limit": saved.limit,
+        "answer": answer_from_route(route),
+        "max_age": route.max_age,
+        "stale_if_error": route.stale_if_error,
+        "etag": route.etag,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _dump(file: IO[str], scopes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """json.dump(), a row at a time: one call for 100,000 rows would stall every other thread."""
+    file.write(f'{{"format": "{_FORMAT}", "version": {_VERSION}, "scopes": {{')
+    for number, (scope, rows) in enumerate(scopes.items()):
+        file.write((",\n" if number else "\n") + json.dumps(scope) + ": {")
+        for index, (channel, row) in enumerate(rows.items()):
+            file.write((",\n" if index else "\n") + f"{json.dumps(channel)}: {json.dumps(row)}")
+        file.write("}")
+    file.write("}}\n")
