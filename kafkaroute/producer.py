@@ -99,8 +99,10 @@ class Producer:
             ClosedError: after close().
         """
         try:
-            send = self._senders[channel]
+            send: Sender | None = self._senders[channel]
         except KeyError:
+            send = None
+        if send is None:  # not in the handler: its errors would show the KeyError as their cause
             send = self._connect(channel)
         if on_delivery is not None:
             callback = on_delivery
@@ -325,7 +327,7 @@ class Producer:
             self._closed = True
             self._senders.clear()
         if self._transactions is not None:
-            self._transactions.abandon()
+            self._transactions.abandon(-1 if timeout is None else timeout)
         self._router.cache.unwatch(self._follow)
         try:
             self.flush(timeout)
@@ -381,9 +383,8 @@ class ChannelProducer:
         headers: HeadersInput | None = None,
     ) -> None:
         """As :meth:`Producer.produce`, without the channel."""
-        try:
-            send = self._senders[self.name]
-        except KeyError:
+        send = self._senders.get(self.name)
+        if send is None:
             send = self._connect(self.name)
         send(value, key, partition, on_delivery, timestamp, headers)
 

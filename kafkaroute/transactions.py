@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from .errors import KafkaException
 from .messages import KafkaError, TopicPartition, kafka_exception
 
 __all__ = ["GroupMetadata", "Transactions"]
+
+_log = logging.getLogger("kafkaroute.producer")
 
 _CLUSTER_TIMEOUT = 5.0
 
@@ -125,10 +128,16 @@ class Transactions:
             self._bound.abort_transaction(timeout)
         self._open, self._bound = False, None
 
-    def abandon(self) -> None:
-        """The Producer closes: what is open is aborted, as confluent-kafka's close() does."""
-        if self._open:
-            self.abort(-1)
+    def abandon(self, timeout: float) -> None:
+        """The Producer closes: what is open is aborted. Where that fails, the broker aborts it
+        when ``transaction.timeout.ms`` is over."""
+        try:
+            if self._open:
+                self.abort(timeout)
+        except KafkaException as error:
+            _log.warning("the open transaction could not be aborted: %s", error)
+        finally:
+            self._open, self._bound = False, None
 
     def after_fork_in_child(self) -> None:
         self._initialised = []

@@ -112,7 +112,7 @@ def test_missing_lists_what_is_there(name):
     ("backend", "extra"), [("confluent-kafka", "confluent"), ("kafka-python", "kafka-python")]
 )
 def test_missing_built_in_tells_how_to_install_it(monkeypatch, backend, extra):
-    import kafkaroute.plugins as plugins
+    from kafkaroute import plugins
 
     monkeypatch.setattr(plugins, "entry_points", lambda **wanted: [])
     with pytest.raises(BackendNotFound) as caught:
@@ -222,7 +222,7 @@ def test_the_configured_name_wins():
     ],
 )
 def test_choice_among_what_is_installed(monkeypatch, names, chosen):
-    import kafkaroute.backend.registry as registry
+    from kafkaroute.backend import registry
     from kafkaroute.plugins import Plugin
 
     monkeypatch.setattr(
@@ -235,7 +235,7 @@ def test_choice_among_what_is_installed(monkeypatch, names, chosen):
     ("names", "hint"), [([], r"kafkaroute\[confluent\]"), (["acme", "kafka-python"], "acme, kafka")]
 )
 def test_no_choice(monkeypatch, names, hint):
-    import kafkaroute.backend.registry as registry
+    from kafkaroute.backend import registry
     from kafkaroute.plugins import Plugin
 
     monkeypatch.setattr(
@@ -268,7 +268,7 @@ def test_a_third_partys_catalog(site, name):
 
 def test_unknown_catalog_scheme():
     settings = Settings.from_dict({"service_gateway_uri": "gopher://catalog"})
-    with pytest.raises(BackendNotFound, match="no catalog scheme 'gopher'.*http"):
+    with pytest.raises(BackendNotFound, match=r"no catalog scheme 'gopher'.*http"):
         open_catalog(settings)
 
 
