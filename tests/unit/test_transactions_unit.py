@@ -41,7 +41,7 @@ def clients():
 
 @pytest.fixture
 def transactions(clients):
-    return Transactions(lambda: [])
+    return Transactions(list)
 
 
 def refused(call, *args):
