@@ -18,6 +18,7 @@ from kafkaroute.plugins import BACKENDS, installed
 from ..flights import TOTAL
 from .carry import LEAD, DemoFailed, Result, carry_flights
 from .display import PlainDisplay, RichDisplay, choose_display
+from .rules import topics
 
 DEFAULT_FLIGHTS = 40_000
 
@@ -65,10 +66,12 @@ def _carry_on_embedded(
     from kafkaroute.testing.embedded import EmbeddedCluster
 
     with contextlib.ExitStack() as stack:
-        connections = {
-            name: stack.enter_context(EmbeddedCluster()).client_config(backend=backend)
-            for name in ("a", "b")
-        }
+        connections = {}
+        for name, names in topics().items():
+            cluster = stack.enter_context(EmbeddedCluster(partitions=4))
+            for topic in names:
+                cluster.create_topic(topic)
+            connections[name] = cluster.client_config(backend=backend)
         return carry_flights(
             backend,
             connections,

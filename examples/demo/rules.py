@@ -11,6 +11,13 @@ PASSWORD_VARIABLE = "DEMO_PASSWORD"
 #: Airport → cluster. EWR and JFK share one; LGA lives elsewhere.
 HOMES = {"EWR": "a", "JFK": "a", "LGA": "b"}
 
+
+def topics(prefix: str = "departures") -> dict[str, list[str]]:
+    """Cluster → the topics that the rules below name there; they must exist beforehand, since a
+    consumer looks for new topics only every few minutes."""
+    return {"a": [f"{prefix}.newark", f"{prefix}.kennedy"], "b": [f"{prefix}.LGA"]}
+
+
 _RULES = """\
 callers:
   - {{name: {user}, password: "{{vault://env/demo-password}}"}}
