@@ -11,7 +11,7 @@ from typing import Self
 __all__ = ["Cluster", "ClusterFeature", "ClusterUnavailable", "unique_name"]
 
 
-class ClusterUnavailable(RuntimeError):  # noqa: N818  # as CatalogUnavailable
+class ClusterUnavailable(RuntimeError):
     """The cluster cannot be had on this machine; the text says what is missing."""
 
 
@@ -25,6 +25,7 @@ class ClusterFeature(StrEnum):
     COOPERATIVE = "a coordinator on which cooperative rebalancing converges"
     STATIC_MEMBERSHIP = "static group membership"
     UNKNOWN_TOPICS = "topics that do not exist until they are created"
+    PROMPT_FETCH = "fetches answered as soon as there is data"
     FAULTS = "errors injected into answers"
 
 
@@ -34,6 +35,8 @@ class Cluster(ABC):
     #: For people: shown in skips and in pytest's header.
     kind: str = "cluster"
     features: frozenset[ClusterFeature] = frozenset()
+    #: Shortest ``session.timeout.ms`` that its coordinator accepts.
+    min_session_timeout_ms: int = 6000
 
     @property
     @abstractmethod
@@ -64,6 +67,14 @@ class Cluster(ABC):
 
     def supports(self, feature: ClusterFeature) -> bool:
         return feature in self.features
+
+    def kill(self) -> None:
+        """End the brokers at once; their data stays. Needs :attr:`ClusterFeature.RESTART`."""
+        raise ValueError(f"the {self.kind} cluster cannot be killed")
+
+    def start(self) -> None:
+        """Start killed brokers again, at the same addresses, with their data."""
+        raise ValueError(f"the {self.kind} cluster cannot be started")
 
     def new_topic(self, partitions: int = 1, prefix: str = "t") -> str:
         """Create a topic whose name nobody else uses; returns the name."""

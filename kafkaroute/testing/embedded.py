@@ -39,6 +39,7 @@ class EmbeddedCluster(Cluster):
 
     kind = "embedded"
     features = frozenset({ClusterFeature.FAULTS, ClusterFeature.RESTART})
+    min_session_timeout_ms = 1000
 
     def __init__(self, partitions: int = _DEFAULT_PARTITIONS, brokers: int = 1) -> None:
         self._partitions = partitions
@@ -101,12 +102,12 @@ class EmbeddedCluster(Cluster):
         for broker in range(1, self._brokers + 1):
             self._c.mock_broker_set_rtt(self._handle(), broker, milliseconds)
 
-    def pause_brokers(self) -> None:
-        """Close all connections and refuse new ones until :meth:`resume_brokers`."""
+    def kill(self) -> None:
+        """Close all connections and refuse new ones until :meth:`start`."""
         for broker in range(1, self._brokers + 1):
             self._c.mock_broker_set_down(self._handle(), broker)
 
-    def resume_brokers(self) -> None:
+    def start(self) -> None:
         for broker in range(1, self._brokers + 1):
             self._c.mock_broker_set_up(self._handle(), broker)
 

@@ -28,6 +28,9 @@ from .external import VARIABLE, external_clusters
 
 __all__ = ["REQUIRE_KAFKA", "embedded_cluster", "real_cluster", "real_clusters"]
 
+# The suite's assertions are told in full, as those of test modules are.
+pytest.register_assert_rewrite("kafkaroute.testing.conformance")
+
 REQUIRE_KAFKA = "KAFKAROUTE_REQUIRE_KAFKA"
 
 

@@ -53,6 +53,7 @@ class RealCluster(Cluster):
 
     kind = "Apache Kafka"
     features = frozenset(ClusterFeature) - {ClusterFeature.FAULTS}
+    min_session_timeout_ms = 1000  # as in kafka_properties.py
 
     def __init__(
         self,
@@ -231,7 +232,7 @@ class RealCluster(Cluster):
     def _gist(self, output: str) -> str:
         """The end of what a JVM said, without stack frames and passwords."""
         lines = (line.strip() for line in output.splitlines())
-        text = " ".join(line for line in lines if not line.startswith("at "))[-600:]
+        text = " ".join(line for line in lines if not line.startswith(("at ", "SLF4J")))[-600:]
         for user in self.users.values():
             text = text.replace(user.password, "***")
         return text or "it said nothing"

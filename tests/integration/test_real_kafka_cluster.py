@@ -73,7 +73,7 @@ def test_life_of_a_broker(real_clusters):
 def test_a_broker_that_does_not_start_says_so_and_leaves_nothing(real_clusters, tmp_path):
     need_own_broker(real_clusters[0])
     began = time.monotonic()
-    with pytest.raises(ClusterUnavailable, match=r"node\.id") as caught:
+    with pytest.raises(ClusterUnavailable, match="no number") as caught:
         RealCluster(real_clusters[0].installation, properties={"node.id": "no number"})
     assert time.monotonic() - began < 30
     assert "password=" not in str(caught.value)
