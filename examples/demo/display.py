@@ -21,13 +21,22 @@ COLUMNS = (
     "reordered",
     "msg/s",
 )
+TITLE = "kafka://airports.example/departures/… by airport"
+#: Broken, so that the table fits into 80 columns.
+_HEADINGS = {
+    "cluster": "clus-\nter",
+    "produced": "pro-\nduced",
+    "consumed": "con-\nsumed",
+    "duplicated": "dupli-\ncated",
+    "reordered": "re-\nordered",
+}
 _NUMBERS_FROM = COLUMNS.index("produced")
 
 
 def row_of(result: Result) -> tuple[str, ...]:
     return (
         result.backend,
-        result.channel,
+        result.channel.rpartition("/")[2],
         result.cluster,
         *(
             f"{number:,.0f}"
@@ -71,6 +80,7 @@ class PlainDisplay:
             print(f"{backend}: {produced:,} delivered, {consumed:,} read", flush=True)
 
     def finish(self, results: Sequence[Result]) -> None:
+        print(TITLE)
         rows = [COLUMNS, *(row_of(result) for result in results)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
         for number, row in enumerate(rows):
@@ -123,11 +133,17 @@ class RichDisplay:
         self._progress.update(self._tasks[backend, "read"], completed=consumed)
 
     def finish(self, results: Sequence[Result]) -> None:
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(title="Departures from New York, carried by channel name")
+        table = Table(
+            title=TITLE, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False
+        )
         for number, column in enumerate(COLUMNS):
-            table.add_column(column, justify="right" if number >= _NUMBERS_FROM else "left")
+            heading = _HEADINGS.get(column, column)
+            table.add_column(
+                heading, no_wrap=True, justify="right" if number >= _NUMBERS_FROM else "left"
+            )
         for result in results:
             table.add_row(*row_of(result), style=None if result.sound else "bold red")
         self._progress.stop()
