@@ -1,0 +1,162 @@
+"""Conversions between confluent-kafka's objects and kafkaroute's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import confluent_kafka
+
+from kafkaroute.messages import (
+    BrokerMetadata,
+    ClusterMetadata,
+    Headers,
+    KafkaError,
+    Origin,
+    PartitionMetadata,
+    TopicMetadata,
+    TopicPartition,
+    accept_native,
+)
+
+__all__ = [
+    "ConsumedMessage",
+    "to_cluster_metadata",
+    "to_native_partition",
+    "to_native_partitions",
+    "to_partitions",
+]
+
+
+class ConsumedMessage:
+    """A native message that knows its origin.
+
+    Counts as :class:`kafkaroute.Message` without inheriting its fields: one is made for every
+    message consumed, so it is as small as can be. Calls that only confluent-kafka has
+    (``set_value()`` and such) reach the native message, too.
+    """
+
+    __slots__ = ("_native", "_origin")
+
+    #: An Origin or None; or, resolved when asked for, the topics' origins at delivery.
+    _origin: Any
+
+    def __init__(self, native: Any, origin: Origin | None) -> None:
+        self._native = native
+        self._origin = origin
+
+    def origin(self) -> Origin | None:
+        origin = self._origin
+        if type(origin) is dict:
+            origin = self._origin = origin.get(self._native.topic())
+        return origin  # type: ignore[no-any-return]  # the one other type is ruled out above
+
+    def channel(self) -> str | None:
+        origin = self.origin()
+        return None if origin is None else origin.channel
+
+    def topic(self) -> str | None:
+        return self._native.topic()  # type: ignore[no-any-return]
+
+    def partition(self) -> int | None:
+        return self._native.partition()  # type: ignore[no-any-return]
+
+    def offset(self) -> int | None:
+        return self._native.offset()  # type: ignore[no-any-return]
+
+    def key(self) -> bytes | None:
+        return self._native.key()  # type: ignore[no-any-return]
+
+    def value(self) -> bytes | None:
+        return self._native.value()  # type: ignore[no-any-return]
+
+    def headers(self) -> Headers | None:
+        return self._native.headers()  # type: ignore[no-any-return]
+
+    def error(self) -> KafkaError | None:
+        return self._native.error()  # type: ignore[no-any-return]
+
+    def timestamp(self) -> tuple[int, int]:
+        return self._native.timestamp()  # type: ignore[no-any-return]
+
+    def latency(self) -> float | None:
+        return self._native.latency()  # type: ignore[no-any-return]
+
+    def leader_epoch(self) -> int | None:
+        return self._native.leader_epoch()  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._native)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._native, name)
+
+    def __repr__(self) -> str:
+        where = f"{self.topic()}[{self.partition()}]@{self.offset()}"
+        return f"<Message {self.channel() or ''} {where} error={self.error()}>"
+
+
+accept_native(message=confluent_kafka.Message)
+accept_native(message=ConsumedMessage)
+
+
+def to_native_partition(partition: TopicPartition) -> Any:
+    # The native constructor takes no None.
+    optional: dict[str, Any] = {}
+    if partition.metadata is not None:
+        optional["metadata"] = partition.metadata
+    if partition.leader_epoch is not None:
+        optional["leader_epoch"] = partition.leader_epoch
+    return confluent_kafka.TopicPartition(
+        partition.topic, partition.partition, partition.offset, **optional
+    )
+
+
+def to_native_partitions(partitions: Iterable[TopicPartition]) -> list[Any]:
+    return [to_native_partition(partition) for partition in partitions]
+
+
+def to_partitions(natives: Iterable[Any]) -> list[TopicPartition]:
+    return [
+        TopicPartition(
+            native.topic,
+            native.partition,
+            native.offset,
+            native.metadata,
+            native.leader_epoch,
+            error=native.error,
+        )
+        for native in natives
+    ]
+
+
+def to_cluster_metadata(native: Any) -> ClusterMetadata:
+    return ClusterMetadata(
+        cluster_id=native.cluster_id,
+        controller_id=native.controller_id,
+        brokers={
+            number: BrokerMetadata(broker.id, broker.host, broker.port)
+            for number, broker in native.brokers.items()
+        },
+        topics={name: _to_topic(topic) for name, topic in native.topics.items()},
+        orig_broker_name=native.orig_broker_name or "",
+    )
+
+
+def _to_topic(native: Any) -> TopicMetadata:
+    return TopicMetadata(
+        native.topic,
+        {
+            number: PartitionMetadata(
+                partition.id,
+                partition.leader,
+                tuple(partition.replicas),
+                tuple(partition.isrs),
+                partition.error,
+            )
+            for number, partition in native.partitions.items()
+        },
+        native.error,
+    )
