@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     config = uvicorn.Config(
         CatalogApp(rules_file),
         lifespan="on",
+        http="h11",  # it bounds what a request's head may hold
         log_config=None,  # logging is set up above
         access_log=False,  # it would write whole query strings
         server_header=False,

@@ -90,9 +90,9 @@ class CatalogApp:
             headers[name.lower()] = value
         status, body, extra = await self._respond(scope, headers, size, receive)
         _log.debug("%s %s answered %d", scope["method"], scope["path"], status)
-        start = [(b"content-length", b"%d" % len(body)), *extra]
-        if body:
-            start.append(_JSON)
+        start = list(extra)
+        if status != 304:  # which has no length of its own (RFC 9110, 8.6)
+            start += [(b"content-length", b"%d" % len(body)), _JSON]
         await send({"type": "http.response.start", "status": status, "headers": start})
         await send(
             {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}

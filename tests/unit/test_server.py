@@ -201,7 +201,7 @@ def test_etag(app, path):
     for sent in (etag, f"W/{etag}", f'"other", {etag}', "*"):
         status, again, body = get(app, BAR, AUTH | {"if-none-match": sent})
         assert (status, again["etag"], body) == (304, etag, None)
-        assert again["content-length"] == "0"
+        assert "content-length" not in again
     assert get(app, BAR, AUTH | {"if-none-match": '"other"'})[0] == 200
     path.write_text(RULES.replace("c0t3", "c0t33"))
     app._rules_file.refresh()
