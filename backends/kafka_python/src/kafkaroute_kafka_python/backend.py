@@ -1,0 +1,48 @@
+"""The backend's entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from kafkaroute.backend.contract import Backend, BackendConsumer, BackendProducer, Capability
+from kafkaroute.backend.settings_keys import ConfigValue
+from kafkaroute.messages import Origin
+
+__all__ = ["KafkaPythonBackend"]
+
+
+class KafkaPythonBackend(Backend):
+    """Kafka by kafka-python, with librdkafka's names, defaults and semantics."""
+
+    name = "kafka-python"
+    capabilities = frozenset(Capability)
+
+    def open_producer(self, config: Mapping[str, ConfigValue]) -> BackendProducer:
+        from .config import read_settings
+        from .producer import KafkaPythonProducer
+        from .translate import plan_producer
+
+        return KafkaPythonProducer(plan_producer(read_settings(config, consumer=False)))
+
+    def open_consumer(
+        self, config: Mapping[str, ConfigValue], origins: Mapping[str, Origin]
+    ) -> BackendConsumer:
+        from .config import read_settings
+        from .consumer import KafkaPythonConsumer
+        from .translate import plan_consumer
+
+        return KafkaPythonConsumer(plan_consumer(read_settings(config, consumer=True)), origins)
+
+    def check_config(self, config: Mapping[str, ConfigValue], *, consumer: bool) -> None:
+        from .config import read_settings
+        from .translate import plan_consumer, plan_producer
+
+        settings = read_settings(config, consumer=consumer)
+        if consumer:
+            plan_consumer(settings)
+        else:
+            plan_producer(settings)
+
+    def client_version(self) -> str:
+        return f"kafka-python {version('kafka-python')}"

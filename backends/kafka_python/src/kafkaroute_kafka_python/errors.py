@@ -1,0 +1,98 @@
+"""kafka-python's exceptions as librdkafka's error codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kafkaroute.errors import KafkaException, UnsupportedFeature
+from kafkaroute.messages import KafkaError
+
+from .library import kp
+
+__all__ = ["batch_error", "failure", "mapped", "to_kafka_error"]
+
+_FATAL = (kp.ProducerFencedError, kp.InvalidProducerEpochError)
+_ABORTABLE = (kp.TransactionAbortableError,)
+
+#: The first class that matches counts; broker errors carry their own number.
+_LOCAL: tuple[tuple[type[BaseException], int], ...] = (
+    (kp.NoOffsetForPartitionError, KafkaError._AUTO_OFFSET_RESET),
+    (kp.OffsetOutOfRangeError, KafkaError._AUTO_OFFSET_RESET),
+    (kp.LogTruncationError, KafkaError._LOG_TRUNCATION),
+    (kp.SaslAuthenticationFailedError, KafkaError._AUTHENTICATION),
+    (kp.UnsupportedSaslMechanismError, KafkaError._AUTHENTICATION),
+    (kp.CorruptRecordError, KafkaError._BAD_MSG),
+    (kp.KafkaTimeoutError, KafkaError._TIMED_OUT),
+    (kp.KafkaConnectionError, KafkaError._TRANSPORT),
+    (kp.NodeNotReadyError, KafkaError._TRANSPORT),
+    (kp.MetadataEmptyBrokerList, KafkaError._TRANSPORT),
+    (kp.Cancelled, KafkaError._DESTROY),
+    (kp.TransactionAbortedError, KafkaError._PURGE_QUEUE),
+    (kp.IllegalStateError, KafkaError._STATE),
+    (kp.KafkaConfigurationError, KafkaError._INVALID_ARG),
+    (kp.IllegalArgumentError, KafkaError._INVALID_ARG),
+    (kp.UnsupportedVersionError, KafkaError._UNSUPPORTED_FEATURE),
+    (kp.UnsupportedCodecError, KafkaError._BAD_COMPRESSION),
+    (kp.KafkaProtocolError, KafkaError._BAD_MSG),
+    (kp.UnknownBrokerIdError, KafkaError._UNKNOWN_BROKER),
+    (AssertionError, KafkaError._STATE),
+    (KeyError, KafkaError._UNKNOWN_PARTITION),
+    (ValueError, KafkaError._INVALID_ARG),
+    (TypeError, KafkaError._INVALID_ARG),
+    (OSError, KafkaError._TRANSPORT),
+)
+
+
+def to_kafka_error(exc: BaseException) -> KafkaError:
+    """The error an application of librdkafka would have seen for `exc`."""
+    if isinstance(exc, kp.CommitFailedError) and exc.args:
+        # It wraps the broker's answer, or says in words that the member is out of the group.
+        cause = exc.args[0]
+        if isinstance(cause, BaseException):
+            return to_kafka_error(cause)
+        return KafkaError(KafkaError.UNKNOWN_MEMBER_ID, str(cause))
+    retriable = isinstance(exc, kp.RetriableError)
+    if isinstance(exc, _FATAL):
+        return KafkaError(KafkaError._FENCED, str(exc), fatal=True)
+    text = str(exc) or type(exc).__name__
+    if "Unrecognized partition" in text:
+        return KafkaError(KafkaError._UNKNOWN_PARTITION, text)
+    for kind, code in _LOCAL:
+        if isinstance(exc, kind):
+            return KafkaError(code, text, retriable=retriable)
+    number = getattr(exc, "errno", None)
+    if isinstance(exc, kp.BrokerResponseError) and isinstance(number, int):
+        return KafkaError(
+            number,
+            text,
+            retriable=retriable,
+            fatal=isinstance(exc, kp.FencedInstanceIdError),
+            txn_requires_abort=isinstance(exc, _ABORTABLE),
+        )
+    return KafkaError(KafkaError._FAIL, text, retriable=retriable)
+
+
+def batch_error(exc: BaseException) -> KafkaError:
+    """As :func:`to_kafka_error`, for a batch that was not delivered."""
+    if isinstance(exc, kp.KafkaTimeoutError):
+        return KafkaError(KafkaError._MSG_TIMED_OUT, "Local: Message timed out")
+    return to_kafka_error(exc)
+
+
+def failure(exc: BaseException) -> KafkaException:
+    """A KafkaException for `exc`; kafkaroute's own exceptions pass unchanged."""
+    if isinstance(exc, KafkaException):
+        return exc
+    return KafkaException(to_kafka_error(exc))
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Let nothing of kafka-python out of the block but what :func:`failure` makes of it."""
+    try:
+        yield
+    except (KafkaException, UnsupportedFeature):
+        raise
+    except (kp.KafkaError, ValueError, TypeError, KeyError, OSError, AssertionError) as exc:
+        raise failure(exc) from exc

@@ -1,0 +1,73 @@
+"""Records that kafka-python handed over in a batch and the application has not had yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+__all__ = ["FetchBuffer"]
+
+
+class _Chunk:
+    __slots__ = ("index", "partition", "records")
+
+    def __init__(self, partition: Any, records: list[Any]) -> None:
+        self.partition = partition
+        self.records = records
+        self.index = 0
+
+
+class FetchBuffer:
+    """Chunks of records in the order they came; those of paused partitions are kept aside."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[_Chunk] = deque()
+        self._withheld: dict[Any, list[_Chunk]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._chunks)
+
+    def add(self, partition: Any, records: list[Any], *, paused: bool = False) -> None:
+        if not records:
+            return
+        chunk = _Chunk(partition, records)
+        if paused:
+            self._withheld.setdefault(partition, []).append(chunk)
+        else:
+            self._chunks.append(chunk)
+
+    def pop(self) -> tuple[Any, Any]:
+        """The next (partition, record); IndexError when there is none."""
+        chunk = self._chunks[0]
+        record = chunk.records[chunk.index]
+        chunk.index += 1
+        if chunk.index == len(chunk.records):
+            self._chunks.popleft()
+        return chunk.partition, record
+
+    def holds(self, partition: Any) -> bool:
+        if partition in self._withheld:
+            return True
+        return any(chunk.partition == partition for chunk in self._chunks)
+
+    def drop(self, partition: Any) -> None:
+        """Forget the partition's records (after a seek, or when it was taken away)."""
+        self._withheld.pop(partition, None)
+        self._chunks = deque(chunk for chunk in self._chunks if chunk.partition != partition)
+
+    def withhold(self, partition: Any) -> None:
+        """Deliver nothing of the partition until :meth:`release`."""
+        mine = [chunk for chunk in self._chunks if chunk.partition == partition]
+        if mine:
+            self.drop_chunks(partition)
+            self._withheld.setdefault(partition, []).extend(mine)
+
+    def drop_chunks(self, partition: Any) -> None:
+        self._chunks = deque(chunk for chunk in self._chunks if chunk.partition != partition)
+
+    def release(self, partition: Any) -> None:
+        self._chunks.extend(self._withheld.pop(partition, ()))
+
+    def clear(self) -> None:
+        self._chunks.clear()
+        self._withheld.clear()

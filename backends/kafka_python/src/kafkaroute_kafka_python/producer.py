@@ -1,0 +1,288 @@
+"""A producer over kafka-python that behaves as librdkafka's does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+from kafkaroute.backend.contract import BackendProducer, DeliveryCallback, HeadersInput, Sender
+from kafkaroute.errors import ClosedError
+from kafkaroute.messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
+
+from .appender import Appender, Pairs, make_appender
+from .errors import failure, mapped
+from .internals import private, update_credentials
+from .library import KafkaNetClient, KafkaProducer, NetworkSelector, kp
+from .log_safety import protect_logs
+from .messages import to_bytes, write_headers
+from .metadata_query import query_metadata
+from .opener import Opener
+from .purge import fail_batches
+from .reports import Delivery, Entry, Reports
+from .topic_keeper import TopicKeeper
+from .topics import Topic, Waiting
+from .transactions import Transactions
+from .translate import ProducerPlan
+
+__all__ = ["KafkaPythonProducer"]
+
+logger = logging.getLogger("kafkaroute.backend.kafka_python")
+
+_NO_HEADERS: Pairs = []
+
+
+class KafkaPythonProducer(BackendProducer):
+    """Returns at once from its constructor: the client opens on a thread of its own."""
+
+    def __init__(self, plan: ProducerPlan) -> None:
+        self._plan = plan
+        self._reports = Reports(plan.max_messages, plan.max_bytes, only_errors=plan.only_errors)
+        self._keeper = TopicKeeper(self._reports, plan.message_timeout, plan.propagation_max)
+        self._closed = False
+        self._close_lock = Lock()
+        self._append: Appender | None = None
+        self._opener: Opener[Any] = Opener(
+            "producer",
+            build=lambda factory: KafkaProducer(**plan.kwargs, kafka_client=factory),
+            make_client=_make_client,
+            client_kwargs=plan.client_kwargs,
+            on_open=self._opened,
+            on_trouble=lambda error: logger.info("producer is not connected: %s", error.str()),
+            secrets=plan.secrets,
+        )
+        self._transactions = Transactions(self._opener, self) if plan.transactional else None
+        self._opener.start()
+
+    def _opened(self, native: Any) -> None:
+        config = private(native, "_accumulator", "config")
+        if config is not None:
+            # The constructor insists on room for a whole request; librdkafka does not.
+            config["delivery_timeout_ms"] = self._plan.message_timeout * 1000
+        self._append = make_appender(native, self._reports, self._plan.batch_messages)
+        self._keeper.opened(self._opener.client, self._append)
+
+    def sender(self, topic: str) -> Sender:
+        state = self._topic(topic)
+        reports = self._reports
+        max_size = self._plan.max_message_bytes
+        default_callback = self._plan.on_delivery
+        monotonic = time.monotonic
+        wall = time.time
+
+        def send(
+            value: bytes | str | None = None,
+            key: bytes | str | None = None,
+            partition: int = -1,
+            on_delivery: DeliveryCallback | None = None,
+            timestamp: int = 0,
+            headers: HeadersInput | None = None,
+            /,
+        ) -> None:
+            size = 0
+            if value is not None:
+                if value.__class__ is not bytes:
+                    value = to_bytes(value, "value")
+                size = len(value)
+            if key is not None:
+                if key.__class__ is not bytes:
+                    key = to_bytes(key, "key")
+                size += len(key)
+            if size > max_size:
+                raise kafka_exception(KafkaError.MSG_SIZE_TOO_LARGE)
+            pairs = write_headers(headers) if headers else _NO_HEADERS
+            if not timestamp:
+                timestamp = int(wall() * 1000)
+            now = monotonic()
+            callback = default_callback if on_delivery is None else on_delivery
+            reports.accept(size)
+            entry: Entry = size
+            try:
+                if callback is not None:
+                    entry = Delivery(callback, key, value, size, timestamp, now)
+                if state.ready:
+                    if partition < 0:
+                        partition = state.choose(key, now)
+                    self._append(  # type: ignore[misc]
+                        state.partitions[partition],
+                        timestamp,
+                        key,
+                        value,
+                        pairs,
+                        entry,
+                        now,
+                    )
+                else:
+                    message = Waiting(partition, timestamp, key, value, pairs, entry, now)
+                    self._wait(state, message)
+            except BaseException as exc:
+                reports.release(size)
+                raise _refusal(exc) from None
+
+        return send
+
+    def _wait(self, state: Topic, message: Waiting) -> None:
+        if self._closed:
+            raise ClosedError("the producer is closed")
+        if state.error is not None:
+            raise kafka_exception(state.error.code())
+        if state.wait(message):
+            self._keeper.nudge()
+            return
+        # The topic became known between the two looks.
+        number = message.partition
+        if number < 0:
+            number = state.choose(message.key, message.accepted_at)
+        assert self._append is not None
+        self._append(state.partitions[number], *message[1:])
+
+    def _topic(self, name: str) -> Topic:
+        topic = self._keeper.topics.get(name)
+        if topic is None:
+            plan = self._plan
+            linger = plan.sticky_linger if plan.keyless_is_sticky else 0.0
+            topic = Topic(name, plan.partitioner, linger)
+            # Two threads may race here; the first one's stays.
+            topic = self._keeper.topics.setdefault(name, topic)
+        return topic
+
+    def poll(self, timeout: float) -> int:
+        return self._reports.serve(timeout)
+
+    def flush(self, timeout: float) -> int:
+        deadline = None if timeout < 0 else time.monotonic() + timeout
+        with self._no_linger():
+            while True:
+                self._reports.serve(0)
+                if not self._reports.messages:
+                    return 0
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return self._reports.messages
+                self._reports.wait_change(left)
+
+    def _no_linger(self) -> _Flushing:
+        return _Flushing(self._opener)
+
+    def __len__(self) -> int:
+        return self._reports.messages
+
+    def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:
+        self._check_open()
+        return query_metadata(self._opener, topic, timeout, self._plan.servers)
+
+    def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:  # noqa: ARG002
+        self._check_open()
+        if in_queue:
+            error = KafkaError(KafkaError._PURGE_QUEUE)
+            for topic in list(self._keeper.topics.values()):
+                topic.fail_all(error, self._reports)
+        if self._opener.native is not None:
+            fail_batches(self._opener.native, in_queue=in_queue, in_flight=in_flight)
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        self._check_open()
+        protect_logs(username, password)
+        kwargs = self._plan.kwargs
+        if "sasl_plain_username" not in kwargs:
+            raise kafka_exception(
+                KafkaError._STATE, "the producer does not use SASL PLAIN or SCRAM"
+            )
+        kwargs["sasl_plain_username"] = username
+        kwargs["sasl_plain_password"] = password
+        if self._opener.client is not None:
+            update_credentials(self._opener.client, username, password)
+
+    def close(self, timeout: float) -> int:
+        with self._close_lock:
+            if self._closed:
+                return 0
+            left = self.flush(timeout)
+            self._closed = True
+            for topic in list(self._keeper.topics.values()):
+                topic.ready = False
+            self._keeper.close()
+            self._opener.abandon()
+            error = KafkaError(KafkaError._PURGE_QUEUE)
+            for topic in list(self._keeper.topics.values()):
+                topic.fail_all(error, self._reports)
+            native = self._opener.native
+            if native is not None:
+                if left:
+                    fail_batches(native, in_queue=True, in_flight=True)
+                _close_native(native)
+            self._reports.serve(0)
+            return left
+
+    def init_transactions(self, timeout: float) -> None:
+        self._transactional().init(timeout)
+
+    def begin_transaction(self) -> None:
+        self._transactional().begin()
+
+    def commit_transaction(self, timeout: float) -> None:
+        self._transactional().commit(timeout)
+
+    def abort_transaction(self, timeout: float) -> None:
+        self._transactional().abort(timeout)
+
+    def send_offsets_to_transaction(
+        self, offsets: Sequence[TopicPartition], group_metadata: object, timeout: float
+    ) -> None:
+        self._transactional().send_offsets(offsets, group_metadata, timeout)
+
+    def _transactional(self) -> Transactions:
+        self._check_open()
+        if self._transactions is None:
+            raise kafka_exception(
+                KafkaError._NOT_CONFIGURED, "the producer has no transactional.id"
+            )
+        return self._transactions
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the producer is closed")
+
+
+class _Flushing:
+    """While a flush waits, kafka-python sends without lingering."""
+
+    def __init__(self, opener: Opener[Any]) -> None:
+        native = opener.native
+        self._accumulator = private(native, "_accumulator")
+        self._counter = private(self._accumulator, "_flushes_in_progress")
+        self._wakeup = private(native, "_sender", "wakeup")
+
+    def __enter__(self) -> None:
+        if self._counter is not None and self._wakeup is not None:
+            self._accumulator.begin_flush()
+            self._wakeup()
+
+    def __exit__(self, *_: object) -> None:
+        if self._counter is not None and self._wakeup is not None:
+            self._counter.decrement()
+
+
+def _make_client(**configs: Any) -> Any:
+    return KafkaNetClient(net=NetworkSelector(**configs), **configs)
+
+
+def _refusal(exc: BaseException) -> BaseException:
+    """What produce() raises when the message could not be queued."""
+    if isinstance(exc, IndexError):
+        return kafka_exception(KafkaError._UNKNOWN_PARTITION)
+    if isinstance(exc, kp.KafkaError | AssertionError):
+        return failure(exc)
+    return exc
+
+
+def _close_native(native: Any) -> None:
+    sender = private(native, "_sender")
+    with mapped():
+        if sender is not None:
+            # close() alone waits for what was failed already, and leaves the thread behind.
+            sender.force_close()
+            sender.join(5)
+        native.close(timeout=1)

@@ -1,0 +1,80 @@
+"""Rebalances: kafka-python's listener, and assignors that do not claim what they lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .library import (
+    AsyncConsumerRebalanceListener,
+    CooperativeStickyAssignor,
+    RangePartitionAssignor,
+    RoundRobinPartitionAssignor,
+)
+from .pump import Pump
+
+__all__ = ["Listener", "make_assignors"]
+
+Partitions = list[Any]
+
+
+class Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # untyped library
+    """Takes each event to the thread that polls, and lets the rebalance wait for it there."""
+
+    def __init__(
+        self,
+        pump: Pump,
+        assigned: Callable[[Partitions], None],
+        revoked: Callable[[Partitions], None],
+        lost: Callable[[Partitions], None],
+    ) -> None:
+        self._pump = pump
+        self._assigned = assigned
+        self._revoked = revoked
+        self._lost = lost
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        await self._hand_over(self._assigned, assigned)
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        await self._hand_over(self._revoked, revoked)
+
+    async def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        await self._hand_over(self._lost, lost)
+
+    async def _hand_over(
+        self, handler: Callable[[Partitions], None], partitions: Iterable[Any]
+    ) -> None:
+        # An empty list is the library's way to say that there was nothing before the first join.
+        if chosen := sorted(partitions):
+            await self._pump.post(lambda: handler(chosen))
+
+
+class _HonestCooperativeSticky(CooperativeStickyAssignor):  # type: ignore[misc]  # untyped
+    """Claims only partitions that this consumer owns, of topics that it still wants.
+
+    The library's own remembers its last assignment for ever: after a topic was dropped or the
+    membership lost, it keeps claiming partitions that others read, and the group never settles.
+    """
+
+    def __init__(self, owned: Callable[[], set[Any]]) -> None:
+        super().__init__()
+        self._owned = owned
+
+    def metadata(self, topics: Iterable[str]) -> Any:
+        wanted = set(topics)
+        claimed = getattr(self, "member_assignment", None)
+        if claimed is not None:
+            owned = self._owned()
+            self.member_assignment = [tp for tp in claimed if tp.topic in wanted and tp in owned]
+        return super().metadata(wanted)
+
+
+def make_assignors(strategies: Iterable[str], owned: Callable[[], set[Any]]) -> list[Any]:
+    """Assignors by librdkafka's names; `owned` tells what the consumer owns just now."""
+    makers: dict[str, Callable[[], Any]] = {
+        "range": RangePartitionAssignor,
+        "roundrobin": RoundRobinPartitionAssignor,
+        "cooperative-sticky": lambda: _HonestCooperativeSticky(owned),
+    }
+    return [makers[name]() for name in strategies]

@@ -1,0 +1,184 @@
+"""Accepted messages: how many there are, and the delivery reports that wait to be served."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Condition
+from typing import Any, NamedTuple, TypeAlias
+
+from kafkaroute.backend.contract import DeliveryCallback
+from kafkaroute.messages import (
+    TIMESTAMP_CREATE_TIME,
+    TIMESTAMP_LOG_APPEND_TIME,
+    TIMESTAMP_NOT_AVAILABLE,
+    KafkaError,
+    Message,
+)
+
+from .errors import batch_error
+
+__all__ = ["Delivery", "Entry", "LocalFailure", "Outcome", "Reports", "failed"]
+
+
+class LocalFailure(Exception):
+    """Fails messages with an error of this backend's own making (purge, close)."""
+
+    def __init__(self, error: KafkaError) -> None:
+        super().__init__(error.str())
+        self.error = error
+
+
+class Delivery:
+    """One accepted message whose outcome somebody waits for."""
+
+    __slots__ = ("accepted_at", "callback", "key", "size", "timestamp", "value")
+
+    def __init__(
+        self,
+        callback: DeliveryCallback,
+        key: bytes | None,
+        value: bytes | None,
+        size: int,
+        timestamp: int,
+        accepted_at: float,
+    ) -> None:
+        self.callback = callback
+        self.key = key
+        self.value = value
+        self.size = size
+        self.timestamp = timestamp
+        self.accepted_at = accepted_at
+
+
+#: What is kept of an accepted message: only its size, where nobody asked for a report.
+Entry: TypeAlias = Delivery | int
+
+
+class Outcome(NamedTuple):
+    """What became of a run of messages of one partition, in order."""
+
+    topic: str
+    partition: int
+    base_offset: int
+    log_append_time: int
+    failure: Callable[[int], BaseException] | None
+    at: float
+
+
+class Reports:
+    """Counts what is outstanding, and serves callbacks on the thread that polls.
+
+    A message counts until it is delivered or failed and its callback, if any, was served; that is
+    what ``queue.buffering.max.messages`` bounds.
+    """
+
+    def __init__(self, max_messages: int, max_bytes: int, *, only_errors: bool) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._only_errors = only_errors
+        self._changed = Condition()
+        self._ready: deque[tuple[Outcome, int, Delivery]] = deque()
+        self.messages = 0
+        self.bytes = 0
+
+    def accept(self, size: int) -> None:
+        """Count one more message; BufferError when the queue is full."""
+        with self._changed:
+            if self.messages >= self._max_messages or self.bytes + size > self._max_bytes:
+                raise BufferError("Local: Queue full")
+            self.messages += 1
+            self.bytes += size
+
+    def release(self, size: int) -> None:
+        """Forget a message that was not accepted after all."""
+        self._free(1, size)
+
+    def settle(self, outcome: Outcome, entries: Sequence[Entry], first: int = 0) -> None:
+        """The messages `entries`, of which the first has index `first` in its batch, are done."""
+        quiet = self._only_errors and outcome.failure is None
+        freed = freed_bytes = 0
+        waiting: list[tuple[Outcome, int, Delivery]] = []
+        for index, entry in enumerate(entries, first):
+            if entry.__class__ is int:
+                freed += 1
+                freed_bytes += entry
+            elif quiet:
+                freed += 1
+                freed_bytes += entry.size  # type: ignore[union-attr]
+            else:
+                waiting.append((outcome, index, entry))  # type: ignore[arg-type]
+        with self._changed:
+            self.messages -= freed
+            self.bytes -= freed_bytes
+            self._ready.extend(waiting)
+            self._changed.notify_all()
+
+    def serve(self, timeout: float) -> int:
+        """Call the callbacks that are due; wait up to `timeout` seconds (-1: for ever) for one.
+
+        What a callback raises leaves this call; the reports behind it stay queued.
+        """
+        ready = self._ready
+        if not ready and timeout:
+            with self._changed:
+                self._changed.wait_for(ready.__len__, None if timeout < 0 else timeout)
+        served = 0
+        # As many as there are now: callbacks that produce must not keep this thread for ever.
+        for _ in range(len(ready)):
+            try:
+                outcome, index, delivery = ready.popleft()
+            except IndexError:
+                break  # another thread polls, too
+            served += 1
+            self._free(1, delivery.size)
+            error, message = _present(outcome, index, delivery)
+            delivery.callback(error, message)
+        return served
+
+    def wait_change(self, timeout: float | None) -> None:
+        """Wait until there is something to serve or nothing is outstanding."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or not self.messages, timeout)
+
+    def _free(self, messages: int, size: int) -> None:
+        with self._changed:
+            self.messages -= messages
+            self.bytes -= size
+            if not self.messages:
+                self._changed.notify_all()
+
+
+def _present(outcome: Outcome, index: int, delivery: Delivery) -> tuple[KafkaError | None, Message]:
+    error: KafkaError | None = None
+    offset: int | None = None
+    timestamp: tuple[int, int] = (TIMESTAMP_CREATE_TIME, delivery.timestamp)
+    if outcome.failure is not None:
+        error = _error(outcome.failure(index))
+        timestamp = (TIMESTAMP_NOT_AVAILABLE, -1)
+    else:
+        if outcome.base_offset >= 0:
+            offset = outcome.base_offset + index
+        if outcome.log_append_time >= 0:
+            timestamp = (TIMESTAMP_LOG_APPEND_TIME, outcome.log_append_time)
+    arguments: dict[str, Any] = {
+        "topic": outcome.topic,
+        "partition": outcome.partition,
+        "offset": offset,
+        "key": delivery.key,
+        "value": delivery.value,
+        "error": error,
+        "timestamp": timestamp,
+        "latency": outcome.at - delivery.accepted_at,
+    }
+    return error, Message(**arguments)
+
+
+def _error(exc: BaseException) -> KafkaError:
+    return exc.error if isinstance(exc, LocalFailure) else batch_error(exc)
+
+
+def failed(topic: str, partition: int, error: KafkaError) -> Outcome:
+    """The outcome of messages that never left this process."""
+    return Outcome(topic, partition, -1, -1, lambda _: LocalFailure(error), time.monotonic())
