@@ -15,7 +15,7 @@ from .consumer_partitions import PartitionCalls
 from .errors import ClosedError, ConfigurationError, KafkaException
 from .forking import on_fork
 from .members import FairPoll, Member
-from .messages import KafkaError, Message, Origin, TopicPartition
+from .messages import KafkaError, Message, Origin, TopicPartition, kafka_exception
 from .route import Route
 from .router import Place, Router
 from .settings import Settings
@@ -54,7 +54,7 @@ class Consumer(OffsetCalls, PartitionCalls):
         super().__init__(Router(Settings.load(config), "consume", _open))
         self._fair = FairPoll()
         self._subscription: _Subscription | None = None
-        self._router.cache.watch(self._notice)
+        self._router.follow(self._notice)
         on_fork(self)
 
     # Which channels.
@@ -88,6 +88,11 @@ class Consumer(OffsetCalls, PartitionCalls):
             shares: dict[Place, list[Route]] = {}
             for route in routes:
                 shares.setdefault(self._router.place(route), []).append(route)
+            if self._rebalancing is not None and self._rebalancing.place not in shares:
+                raise kafka_exception(
+                    KafkaError._STATE,
+                    "a rebalance callback cannot unsubscribe from the cluster it is called for",
+                )
             members = [self._router.client(place) for place in shares]
             self._part(keep=members)
             for member in members:
@@ -196,7 +201,7 @@ class Consumer(OffsetCalls, PartitionCalls):
                 if members:
                     step = min(left, self._fair.slice_of(members))
                     try:
-                        found += self._fair.batch(members, num_messages - len(found), step)
+                        self._fair.batch(members, num_messages - len(found), step, found)
                     except BaseException:
                         # A rebalance callback raised: what was read before is not lost.
                         self._stash = found
@@ -231,22 +236,29 @@ class Consumer(OffsetCalls, PartitionCalls):
 
     def close(self) -> None:
         """Commit what auto-commit owes, leave the groups, free the clients. Safe to call twice,
-        and while another thread polls. Rebalance callbacks run before it returns."""
-        if self._closed:
-            return
-        # Told at once to a thread that polls: it ends at its next slice.
+        and while another thread polls. Rebalance callbacks run before it returns; where one raises,
+        so does this, when everything is closed."""
         with self._turns:
-            if self._closed:
+            if self._closed or self._closing:
                 return
-            self._router.cache.unwatch(self._notice)
-            try:
-                for member in self._members.all:
+            if self._rebalancing is not None:
+                # It would free the native consumer that this call came from.
+                raise kafka_exception(
+                    KafkaError._STATE, "close() cannot be called from a rebalance callback"
+                )
+            self._closing = True
+            failure: BaseException | None = None
+            for member in self._router.clients():
+                try:
                     member.client.close()
-            finally:
-                self._closed = True
-                self._members.all = ()
-                self._router.forget_all()
-                self._router.close()
+                except BaseException as error:  # raised when all are closed
+                    failure = failure or error
+            self._closed = True
+            self._members.all = ()
+            self._router.forget_all()
+            self._router.close()
+            if failure is not None:
+                raise failure
 
     def __enter__(self) -> Self:
         return self

@@ -28,7 +28,8 @@ class OffsetCalls(ConsumerState):
 
         Raises:
             KafkaException: ``_NO_OFFSET`` when nothing is stored; ``_INVALID_ARG`` for an event
-                or a partition that could mean two clusters.
+                or a partition that could mean two clusters; ``_STATE`` for a message of a cluster
+                that is no longer read.
         """
         with self._turn():
             if message is not None and offsets is not None:
@@ -64,7 +65,16 @@ class OffsetCalls(ConsumerState):
 
     def _deliverer(self, message: Message) -> Member | None:
         origin = message.origin() if hasattr(message, "origin") else None
-        return None if origin is None else self._members.by_place(origin.place)
+        if origin is None:
+            return None
+        member = self._members.by_place(origin.place)
+        if member is None:
+            # Its topic's name may mean something else on the clusters that are read now.
+            raise kafka_exception(
+                KafkaError._STATE,
+                f"the cluster that delivered this message of {origin.channel} is no longer read",
+            )
+        return member
 
     def store_offsets(
         self,

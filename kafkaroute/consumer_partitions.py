@@ -46,6 +46,10 @@ class PartitionCalls(ConsumerState):
     def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
         """Take partitions out of the assignment."""
         with self._turn():
+            if self._rebalancing is not None:
+                share = self._share_of_rebalancing(partitions)
+                self._rebalancing.client.incremental_unassign(share)
+                return
             self._discard(partitions)
             for member, share in self._members.split(partitions):
                 member.client.incremental_unassign(share)

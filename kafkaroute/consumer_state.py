@@ -23,6 +23,7 @@ class ConsumerState(ABC):
         self._members = Members()
         self._turns = Turns()
         self._closed = False
+        self._closing = False
         self._stale = False
         self._rebalancing: Member | None = None
         #: Messages read but not handed out, because a rebalance callback raised in between.

@@ -148,7 +148,13 @@ class Members:
         ordered = []
         for partition in partitions:
             member, topic = self.locate(partition)
-            ordered.append(answers[id(member), topic, partition.partition])
+            answer = answers[id(member), topic, partition.partition]
+            channel = getattr(partition, "channel", None)
+            if channel is not None and channel != answer.channel:
+                # Several channels may be one topic: answer under the name that was asked for.
+                error, answer = answer.error, bare(answer, topic)
+                answer.channel, answer.error = channel, error
+            ordered.append(answer)
         return ordered
 
 
@@ -190,17 +196,21 @@ class FairPoll:
             member.idle_until = 0.0
         return message
 
-    def batch(self, members: Sequence[Member], wanted: int, seconds: float) -> list[Message]:
-        """Up to `wanted` messages: first what is there, an equal share each, else one slice."""
+    def batch(
+        self, members: Sequence[Member], wanted: int, seconds: float, found: list[Message]
+    ) -> None:
+        """Add up to `wanted` messages to `found`: first what is there, an equal share each, else
+        what one member gets in `seconds`. What was added stays when a callback raises."""
         count = len(members)
         if count == 1:
-            return members[0].client.consume(wanted, seconds)
-        found: list[Message] = []
+            found += members[0].client.consume(wanted, seconds)
+            return
         now = time.monotonic()
         share = max(1, wanted // count)
+        before = len(found)
         for step in range(count):
             member = members[(self._turn + step) % count]
-            room = wanted - len(found)
+            room = wanted - (len(found) - before)
             if room <= 0:
                 break
             if member.idle_until > now:
@@ -209,6 +219,5 @@ class FairPoll:
             member.idle_until = 0.0 if messages else now + _REVISIT
             found += messages
         self._turn = (self._turn + 1) % count
-        if not found:
-            return members[self._turn].client.consume(wanted, seconds)
-        return found
+        if len(found) == before:
+            found += members[self._turn].client.consume(wanted, seconds)

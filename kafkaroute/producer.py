@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from .backend.contract import Backend, BackendProducer, DeliveryCallback, HeadersInput, Sender
 from .channel import Channel
+from .channel_producer import ChannelProducer
 from .errors import ClosedError, ConfigurationError, KafkaException
 from .forking import abandon, on_fork
 from .messages import ClusterMetadata, TopicPartition
@@ -19,7 +20,7 @@ from .router import Place, Router
 from .settings import Settings
 from .transactions import Transactions
 
-__all__ = ["ChannelProducer", "KafkaException", "Producer"]
+__all__ = ["KafkaException", "Producer"]
 
 _log = logging.getLogger("kafkaroute.producer")
 
@@ -61,7 +62,7 @@ class Producer:
         self._retired: list[_Retired] = []
         self._closed = False
         self._router: Router[BackendProducer] = Router(Settings.load(config), "produce", _open)
-        self._router.cache.watch(self._follow)
+        self._router.follow(self._follow)
         self._transactions: Transactions | None = None
         on_fork(self)
 
@@ -121,13 +122,15 @@ class Producer:
 
     # Opening and following.
 
-    def _connect(self, channel: str) -> Sender:
+    def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the Producer is closed")
+
+    def _connect(self, channel: str) -> Sender:
+        self._check_open()
         route = self._router.route(channel)  # may ask the catalog: not under the lock
         with self._lock:
-            if self._closed:
-                raise ClosedError("the Producer is closed")
+            self._check_open()
             client = self._router.client(self._router.place(route))
             if self._transactions is not None:
                 self._transactions.bind(client, channel)
@@ -235,6 +238,7 @@ class Producer:
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
         """Fail undelivered messages with ``_PURGE_QUEUE`` or ``_PURGE_INFLIGHT``."""
+        self._check_open()
         for client in self._clients():
             client.purge(in_queue, in_flight, blocking)
 
@@ -245,6 +249,7 @@ class Producer:
             channel: whose cluster and topic; may be left out while only one cluster is in use.
             timeout: seconds.
         """
+        self._check_open()
         if channel is not None:
             route = self._router.route(channel)
             return self._router.client(self._router.place(route)).list_topics(route.topic, timeout)
@@ -264,12 +269,14 @@ class Producer:
         known which cluster that is; `timeout` (seconds) bounds that call.
         """
         with self._lock:
+            self._check_open()
             if self._transactions is None:
                 self._transactions = Transactions(self._router.clients)
             self._transactions.init(timeout)
             self._senders.clear()
 
     def _transaction(self) -> Transactions:
+        self._check_open()
         if self._transactions is None:
             raise Transactions.misuse("call init_transactions() first")
         return self._transactions
@@ -328,7 +335,6 @@ class Producer:
             self._senders.clear()
         if self._transactions is not None:
             self._transactions.abandon(-1 if timeout is None else timeout)
-        self._router.cache.unwatch(self._follow)
         try:
             self.flush(timeout)
         finally:
@@ -336,8 +342,8 @@ class Producer:
                 clients = [retired.client for retired in self._retired]
                 self._retired = []
             clients += self._router.forget_all()
-            failed = sum(client.close(0) for client in clients)
             self._router.close()
+            failed = _close_all(clients)
         return failed
 
     def __enter__(self) -> Self:
@@ -362,34 +368,18 @@ class Producer:
             self._transactions.after_fork_in_child()
 
 
-class ChannelProducer:
-    """One channel of a Producer: what ``producer.channel(name)`` returns."""
-
-    __slots__ = ("_connect", "_senders", "name", "producer")
-
-    def __init__(self, producer: Producer, name: str) -> None:
-        self.producer = producer
-        self.name = name
-        self._senders = producer._senders
-        self._connect = producer._connect
-
-    def produce(
-        self,
-        value: bytes | str | None = None,
-        key: bytes | str | None = None,
-        partition: int = -1,
-        on_delivery: DeliveryCallback | None = None,
-        timestamp: int = 0,
-        headers: HeadersInput | None = None,
-    ) -> None:
-        """As :meth:`Producer.produce`, without the channel."""
-        send = self._senders.get(self.name)
-        if send is None:
-            send = self._connect(self.name)
-        send(value, key, partition, on_delivery, timestamp, headers)
-
-    def __repr__(self) -> str:
-        return f"<ChannelProducer {self.name}>"
+def _close_all(clients: Iterable[BackendProducer]) -> int:
+    """Close every client; the first failure is raised when all are closed."""
+    failed = 0
+    failure: Exception | None = None
+    for client in clients:
+        try:
+            failed += client.close(0)
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return failed
 
 
 def _deadline(timeout: float | None) -> float:

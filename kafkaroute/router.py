@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from threading import RLock
 from typing import Generic, TypeVar
+from weakref import WeakMethod
 
 from .backend.contract import Backend
 from .backend.registry import choose_backend, get_backend
 from .backend.settings_keys import ConfigValue
-from .catalog.cache import RouteCache
+from .catalog.cache import RouteCache, RouteListener
 from .catalog.shared import acquire_cache, release_cache
 from .forking import abandon
 from .route import Route
@@ -63,6 +64,21 @@ class Router(Generic[ClientT]):
         self._clients: dict[Place, ClientT] = {}
         self._backend = choose_backend(settings.backend)
         self.cache: RouteCache = acquire_cache(settings, intent)
+        self._listener: RouteListener | None = None
+
+    def follow(self, listener: RouteListener) -> None:
+        """Have the method `listener` called as :meth:`RouteCache.watch` says, until close(). It is
+        held weakly: the cache lives as long as the process and must not keep its owner alive."""
+        method, cache = WeakMethod(listener), self.cache
+
+        def call(channel: str, old: Route, new: Route) -> None:
+            if (bound := method()) is not None:
+                bound(channel, old, new)
+            else:
+                cache.unwatch(call)
+
+        self._listener = call
+        cache.watch(call)
 
     def route(self, channel: str) -> Route:
         """The channel's route: at once when cached, else after one look-up."""
@@ -115,6 +131,9 @@ class Router(Generic[ClientT]):
             return clients
 
     def close(self) -> None:
+        """Give the routes back; the clients are the caller's to close."""
+        if self._listener is not None:
+            self.cache.unwatch(self._listener)
         release_cache(self.cache)
 
     def after_fork_in_child(self) -> None:
