@@ -44,6 +44,29 @@ class Admin:
                 raise TimeoutError(f"topic {name} has no leaders after {_TIMEOUT:.0f} s")
             time.sleep(0.01)
 
+    def configure_topic(self, name: str, key: str, value: object) -> None:
+        """Set one setting of the topic `name`; returns once the cluster has it."""
+        from confluent_kafka.admin import (
+            AlterConfigOpType,
+            ConfigEntry,
+            ConfigResource,
+            ResourceType,
+        )
+
+        change = ConfigEntry(key, str(value), incremental_operation=AlterConfigOpType.SET)
+        topic = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[change])
+        _wait_for(self._client.incremental_alter_configs([topic]))
+        deadline = time.monotonic() + _TIMEOUT
+        while True:
+            [answer] = self._client.describe_configs(
+                [ConfigResource(ResourceType.TOPIC, name)]
+            ).values()
+            if answer.result(timeout=_TIMEOUT)[key].value == str(value):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{key} of {name} did not change in {_TIMEOUT:.0f} s")
+            time.sleep(0.02)
+
     def set_scram_password(self, user: str, mechanism: str, password: str) -> None:
         """Create or change the SCRAM password of `user`."""
         from confluent_kafka.admin import (

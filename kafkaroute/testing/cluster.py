@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Cluster", "ClusterFeature", "ClusterUnavailable", "unique_name"]
+__all__ = ["LONG_MESSAGE", "Cluster", "ClusterFeature", "ClusterUnavailable", "unique_name"]
+
+
+#: Bytes from which :meth:`Cluster.refuse_long_messages` applies.
+LONG_MESSAGE = 1000
 
 
 class ClusterUnavailable(RuntimeError):
@@ -26,7 +31,8 @@ class ClusterFeature(StrEnum):
     STATIC_MEMBERSHIP = "static group membership"
     UNKNOWN_TOPICS = "topics that do not exist until they are created"
     PROMPT_FETCH = "fetches answered as soon as there is data"
-    FAULTS = "errors injected into answers"
+    COMMIT_ON_REVOKE = "commits while a group rebalances"
+    PROMPT_REBALANCE = "rebalances that end before the session timeout"
 
 
 class Cluster(ABC):
@@ -35,6 +41,8 @@ class Cluster(ABC):
     #: For people: shown in skips and in pytest's header.
     kind: str = "cluster"
     features: frozenset[ClusterFeature] = frozenset()
+    #: ``session.timeout.ms`` of the suite's consumers where a test says nothing else.
+    session_timeout_ms: int = 10_000
     #: Shortest ``session.timeout.ms`` that its coordinator accepts.
     min_session_timeout_ms: int = 6000
 
@@ -67,6 +75,15 @@ class Cluster(ABC):
 
     def supports(self, feature: ClusterFeature) -> bool:
         return feature in self.features
+
+    @abstractmethod
+    def refuse_long_messages(self, topic: str) -> None:
+        """The broker answers the next message of `topic` with MSG_SIZE_TOO_LARGE, if it is longer
+        than :data:`LONG_MESSAGE`."""
+
+    @abstractmethod
+    def writes_hindered(self, topic: str) -> AbstractContextManager[None]:
+        """While inside, writing to `topic` (``acks=all``) fails with errors worth a retry."""
 
     def kill(self) -> None:
         """End the brokers at once; their data stays. Needs :attr:`ClusterFeature.RESTART`."""

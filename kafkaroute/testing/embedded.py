@@ -11,8 +11,10 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from ..messages import KafkaError
 from .cluster import Cluster, ClusterFeature, ClusterUnavailable
 from .librdkafka_mock import load_mock_functions
 
@@ -22,6 +24,7 @@ __all__ = ["KAFKA_PYTHON_SETTINGS", "EmbeddedCluster"]
 #: must: told not to ask it falls back to a protocol without record headers.
 KAFKA_PYTHON_SETTINGS = {"api.version.request": "false", "broker.version.fallback": "2.3.0"}
 
+_PRODUCE = 0  # its API key in the Kafka protocol
 _DEFAULT_PARTITIONS = 4  # of topics the mock creates by itself; fixed inside librdkafka
 
 
@@ -38,8 +41,10 @@ class EmbeddedCluster(Cluster):
     """
 
     kind = "embedded"
-    features = frozenset({ClusterFeature.FAULTS, ClusterFeature.RESTART})
+    features = frozenset({ClusterFeature.RESTART})
     min_session_timeout_ms = 1000
+    # librdkafka's mock ends a rebalance one second before the session timeout (rd_kafka_mock_cgrp).
+    session_timeout_ms = 1600
 
     def __init__(self, partitions: int = _DEFAULT_PARTITIONS, brokers: int = 1) -> None:
         self._partitions = partitions
@@ -92,6 +97,17 @@ class EmbeddedCluster(Cluster):
 
     def clear_request_errors(self, api_key: int) -> None:
         self._c.mock_clear_request_errors(self._handle(), api_key)
+
+    def refuse_long_messages(self, topic: str) -> None:
+        self.push_request_errors(_PRODUCE, [KafkaError.MSG_SIZE_TOO_LARGE])
+
+    @contextmanager
+    def writes_hindered(self, topic: str) -> Iterator[None]:
+        self.push_request_errors(_PRODUCE, [KafkaError.NOT_LEADER_FOR_PARTITION] * 1000)
+        try:
+            yield
+        finally:
+            self.clear_request_errors(_PRODUCE)
 
     def set_group_initial_rebalance_delay(self, milliseconds: int) -> None:
         """How long a new group waits for more members; 0 here, 3000 in Kafka."""

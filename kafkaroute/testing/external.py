@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
 
-from .admin import Admin
-from .cluster import Cluster, ClusterFeature, ClusterUnavailable
+from .administered import AdministeredCluster
+from .cluster import ClusterFeature, ClusterUnavailable
 
 __all__ = ["VARIABLE", "ExternalCluster", "external_clusters"]
 
 VARIABLE = "KAFKAROUTE_TEST_CLUSTERS"
 
 
-class ExternalCluster(Cluster):
+class ExternalCluster(AdministeredCluster):
     """A running cluster: plaintext, not stopped by tests, its topics left behind."""
 
     kind = "external Kafka"
     features = frozenset(ClusterFeature) - {
-        ClusterFeature.FAULTS,
         ClusterFeature.RESTART,
         ClusterFeature.SASL_SSL,
     }
@@ -29,20 +27,6 @@ class ExternalCluster(Cluster):
     @property
     def bootstrap_servers(self) -> str:
         return self._bootstrap_servers
-
-    @cached_property
-    def _admin(self) -> Admin:
-        return Admin(self._bootstrap_servers)
-
-    @property
-    def cluster_id(self) -> str:
-        return self._admin.cluster_id()
-
-    def create_topic(self, name: str, partitions: int = 1) -> None:
-        self._admin.create_topic(name, partitions)
-
-    def warm_up(self) -> None:
-        self._admin.warm_up()
 
     def stop(self) -> None:
         """Nothing: the cluster is not ours."""

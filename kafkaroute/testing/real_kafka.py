@@ -20,9 +20,9 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from .admin import Admin
+from .administered import AdministeredCluster
 from .certificates import make_certificate
-from .cluster import Cluster, ClusterFeature, ClusterUnavailable
+from .cluster import ClusterFeature, ClusterUnavailable
 from .kafka_install import KafkaInstallation, find_kafka
 from .kafka_properties import Ports, User, server_properties
 from .watchdog import Watchdog
@@ -36,7 +36,7 @@ _watchdog = Watchdog()
 atexit.register(_watchdog.close)
 
 
-class RealCluster(Cluster):
+class RealCluster(AdministeredCluster):
     """A cluster of one broker.
 
     Args:
@@ -52,7 +52,7 @@ class RealCluster(Cluster):
     """
 
     kind = "Apache Kafka"
-    features = frozenset(ClusterFeature) - {ClusterFeature.FAULTS}
+    features = frozenset(ClusterFeature)
     min_session_timeout_ms = 1000  # as in kafka_properties.py
 
     def __init__(
@@ -76,7 +76,6 @@ class RealCluster(Cluster):
         self._certificate = make_certificate(self._folder)
         self._ports = Ports(*_free_ports(3))
         self._process: subprocess.Popen[bytes] | None = None
-        self._admin: Admin | None = None
         self._properties = self._folder / "server.properties"
         self._properties.touch(mode=0o600)
         self._properties.write_text(
@@ -129,19 +128,12 @@ class RealCluster(Cluster):
             "ssl.ca.pem": self.ca_pem,
         }
 
-    def create_topic(self, name: str, partitions: int = 1) -> None:
-        self._administration().create_topic(name, partitions)
-
     def alter_scram_password(self, security: str, password: str) -> None:
         """Give the user of `security` (``scram-sha-512`` or ``scram-sha-256``) a new password;
         :meth:`client_config` has it from now on."""
         user = self.users[security]
-        self._administration().set_scram_password(user.name, user.mechanism, password)
+        self.admin.set_scram_password(user.name, user.mechanism, password)
         self.users[security] = User(user.name, user.mechanism, password)
-
-    def warm_up(self) -> None:
-        # The first group and the first transaction take seconds (3.2 and 1.0, measured).
-        self._administration().warm_up()
 
     def start(self) -> None:
         """Start the broker (again, on the same ports, with its data) and wait for its listeners."""
@@ -176,7 +168,7 @@ class RealCluster(Cluster):
 
     def stop(self) -> None:
         self.kill()
-        self._admin = None
+        self.__dict__.pop("admin", None)  # or it goes on looking for the broker
         shutil.rmtree(self._folder, ignore_errors=True)
         _watchdog.release_folder(str(self._folder))
 
@@ -236,11 +228,6 @@ class RealCluster(Cluster):
         for user in self.users.values():
             text = text.replace(user.password, "***")
         return text or "it said nothing"
-
-    def _administration(self) -> Admin:
-        if self._admin is None:
-            self._admin = Admin(self.bootstrap_servers)
-        return self._admin
 
 
 def _free_ports(count: int) -> list[int]:

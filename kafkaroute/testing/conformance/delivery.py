@@ -62,18 +62,19 @@ class DeliveryTests:
     def test_reports_count_up_offsets(self, kit: Kit) -> None:
         assert [message.offset() for message in kit.write(kit.topic(), "abc")] == [0, 1, 2]
 
-    def test_poll_returns_the_number_served(self, kit: Kit) -> None:
+    def test_poll_tells_whether_anything_was_served(self, kit: Kit) -> None:
+        # How much it tells differs: librdkafka counts a batch of reports as one event.
         producer = kit.producer({"linger.ms": 0})
         reports = Reports()
         send = producer.sender(kit.topic())
         for _ in range(5):
             send(b"v", None, -1, reports)
-        served = 0
         deadline = time.monotonic() + PATIENCE
-        while served < 5 and time.monotonic() < deadline:
-            served += producer.poll(0.1)
-            assert served == len(reports)
-        assert served == 5
+        while len(reports) < 5 and time.monotonic() < deadline:
+            before = len(reports)
+            served = producer.poll(0.1)
+            assert bool(served) == (len(reports) > before)
+        assert len(reports) == 5
         assert producer.poll(0) == 0
 
     def test_poll_waits_no_longer_than_asked(self, kit: Kit) -> None:

@@ -7,7 +7,9 @@ import time
 
 from ...errors import KafkaException
 from ...messages import KafkaError, TopicPartition
+from ..cluster import ClusterFeature
 from .kit import PATIENCE, Kit
+from .requirements import needs
 
 __all__ = ["Calls", "GroupTests"]
 
@@ -190,6 +192,7 @@ class GroupTests:
         assert consumer.memberid()
         assert consumer.consumer_group_metadata() is not None
 
+    @needs(ClusterFeature.PROMPT_REBALANCE)
     def test_close_leaves_the_group_at_once(self, kit: Kit) -> None:
         topic, group = kit.topic(), kit.name("g")
         settings = {"session.timeout.ms": 30_000}

@@ -98,6 +98,7 @@ class Kit:
             {
                 "group.id": group or self.name("g"),
                 "auto.offset.reset": "earliest",
+                "session.timeout.ms": self.cluster.session_timeout_ms,
                 "heartbeat.interval.ms": 300,
                 "fetch.wait.max.ms": 50,
                 **(settings or {}),

@@ -49,7 +49,7 @@ def needs(*features: ClusterFeature) -> Callable[[_Test], _Test]:
         def run(self: object, *args: Any, kit: Kit, **others: Any) -> None:
             for feature in features:
                 if not kit.cluster.supports(feature):
-                    pytest.skip(f"the {kit.cluster.kind} cluster has no {feature}")
+                    pytest.skip(f"the {kit.cluster.kind} cluster lacks {feature}")
             test(self, *args, kit=kit, **others)
 
         return run  # type: ignore[return-value]

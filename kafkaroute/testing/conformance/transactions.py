@@ -104,6 +104,7 @@ class TransactionTests:
         assert kit.read(consumer, 1)[0].offset() == 0
         assert kit.event(consumer, KafkaError._PARTITION_EOF).offset() == 2
 
+    @needs(ClusterFeature.ISOLATION)
     @requires(Capability.TRANSACTIONS)
     def test_offsets_are_committed_with_the_transaction(self, kit: Kit) -> None:
         source, target, group = kit.topic(), kit.topic(), kit.name("g")
