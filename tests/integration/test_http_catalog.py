@@ -1,7 +1,7 @@
 """HttpCatalog against a real HTTP server that answers like the existing service."""
 
 import base64
-import datetime
+import datetime as dt
 import os
 import ssl
 import threading
@@ -242,13 +242,13 @@ def test_a_proxy_of_the_environment_is_used(stub, monkeypatch):
 
 
 def test_no_rule_matches(stub, opened):
-    with pytest.raises(ChannelNotFound, match="kafka://elsewhere.example/x.*no rule matches"):
+    with pytest.raises(ChannelNotFound, match=r"kafka://elsewhere\.example/x.*no rule matches"):
         ask(opened(stub), "kafka://elsewhere.example/x")
     assert len(stub.requests) == 1
 
 
 def test_a_rule_without_an_entry_names_the_channel(stub, opened):
-    with pytest.raises(ChannelNotFound, match="kafka://example.com/bogus.*'bogus'"):
+    with pytest.raises(ChannelNotFound, match=r"kafka://example\.com/bogus.*'bogus'"):
         ask(opened(stub), "kafka://example.com/bogus")
 
 
@@ -352,7 +352,7 @@ def test_an_authority_of_the_environment(tls_stub, opened, bundle, monkeypatch):
 
 
 def test_an_unknown_authority_is_refused_at_once(tls_stub, opened):
-    with pytest.raises(CatalogUnavailable, match="TLS to catalog .* failed"):
+    with pytest.raises(CatalogUnavailable, match=r"TLS to catalog .* failed"):
         ask(opened(tls_stub))
     assert tls_stub.requests == []
 
@@ -408,7 +408,7 @@ def test_a_uri_without_a_host(uri):
 
 
 def test_retry_after_as_a_date(stub, opened):
-    stub.retry_after = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)).strftime(
+    stub.retry_after = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).strftime(
         "%a, %d %b %Y %H:%M:%S GMT"
     )
     stub.fault = Fault.TOO_MANY

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 
@@ -139,7 +140,7 @@ def test_retries_back_off(stub, catalog):
     with pytest.raises(CatalogUnavailable):
         ask(catalog, timeout=5)
     times = [request.at for request in stub.requests]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     assert len(times) == 6
     for pause, longest in zip(pauses, (0.1, 0.2, 0.4, 0.8, 1.0), strict=True):
         assert longest / 2 <= pause < longest + SLACK
@@ -271,7 +272,7 @@ def test_a_name_that_does_not_exist():
             {"service_gateway_uri": "http://nowhere.invalid/", "config_profile": "p"}
         )
     )
-    with pytest.raises(CatalogUnavailable, match="cannot be reached|in time"):
+    with pytest.raises(CatalogUnavailable, match=r"cannot be reached|in time"):
         ask(catalog)
     catalog.close()
 

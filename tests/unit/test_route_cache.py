@@ -3,6 +3,7 @@
 import gc
 import logging
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 
@@ -266,7 +267,7 @@ def test_failures_back_off_up_to_the_ttl(bench):
         while bench.asked == len(times) + 1:
             bench.pass_time(bench.refresher.next_due() - bench.clock.now)
         times.append(bench.clock.now)
-    pauses = [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [round(later - earlier, 3) for earlier, later in pairwise(times)]
     # 2, 4, 8, … and at most the TTL, less the quarter that chance takes off here.
     assert pauses == [1.5, 3.0, 6.0, 12.0, 24.0, 48.0, 75.0, 75.0, 75.0, 75.0, 75.0]
 
@@ -392,7 +393,7 @@ def test_a_rejected_first_route_is_an_error_and_kept_for_a_moment():
     bench = Bench(check=Policy().check)
     bench.catalog.script[BAR] = route_to("evil", configuration={"plugin.library.paths": "x"})
     for _ in range(5):
-        with pytest.raises(RouteRejected, match="plugin.library.paths"):
+        with pytest.raises(RouteRejected, match=r"plugin\.library\.paths"):
             bench.cache.get(BAR)
     assert bench.asked == 1
     bench.clock.advance(1.1)
