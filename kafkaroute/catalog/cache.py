@@ -24,11 +24,9 @@ it, for whoever wants to stop at once.
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..channel import Channel
@@ -36,12 +34,11 @@ from ..errors import (
     CatalogAnswerInvalid,
     CatalogUnavailable,
     ClosedError,
-    KafkarouteError,
 )
-from ..policy import overridden_security_keys
 from ..route import Route
-from .cache_entry import Entry, Flight, RouteState, fresh_copy
-from .contract import Catalog, Lookup
+from .asker import Asker
+from .cache_entry import Entry, Flight, RouteState, fresh_copy, is_same
+from .contract import Catalog
 from .health import Health
 from .interning import Interner
 from .kept_errors import KeptErrors
@@ -49,15 +46,11 @@ from .listeners import ErrorListener, Listeners, RouteListener
 from .lives import Lives
 from .preload import preload
 from .refresher import Refresher, shared_refresher
+from .rounds import Rounds
 from .saved_routes import SavedRoutes
 from .snapshot import SavedRoute, Snapshot
 
 __all__ = ["ErrorListener", "RouteCache", "RouteListener", "RouteState"]
-
-_log = logging.getLogger("kafkaroute.catalog.cache")
-
-#: Background questions at once, while the catalog answers; one while it does not.
-_MOST_QUESTIONS = 8
 
 
 class RouteCache:
@@ -90,19 +83,17 @@ class RouteCache:
         refresher: Refresher | None = None,
     ) -> None:
         self._catalog = catalog
-        self._intent = intent
+        self._asker = Asker(catalog, intent, timeout, check)
         self._lives = Lives(ttl, max_stale)
         self._timeout = timeout
         self._clock = clock
         self._wall = wall
         self._rng = rng
-        self._check = check
-        self._refresher = refresher or shared_refresher()
+        self._rounds = Rounds(self, refresher or shared_refresher(), clock)
         self._entries: dict[str, Entry] = {}
         self._errors = KeptErrors()
         self._interner = Interner()
         self._listeners = Listeners()
-        self._warned_overrides: set[tuple[str, ...]] = set()
         self._closed = False
         self._reset()
         scope = f"{catalog.scope()} {intent}" if snapshot is not None else ""
@@ -111,11 +102,9 @@ class RouteCache:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[str, Flight] = {}
-        self._ready: deque[str] = deque()
-        self._submitted = 0
-        self._running = 0
         self._asleep = False
         self._health = Health(str(self._catalog.describe().get("uri", "")))
+        self._rounds.heed(self._health)
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -160,7 +149,7 @@ class RouteCache:
     def preload(self, channels: Iterable[str]) -> dict[str, Route | Exception]:
         """:meth:`get` for many channels, some at once; failures as values. When the catalog cannot
         be had, the rest fail without being asked for, so that this ends soon, too."""
-        return preload(self.get, channels, _MOST_QUESTIONS)
+        return preload(self.get, channels)
 
     def _known(self, channel: str) -> Route | None:
         """What get() may answer at once; raises what it may raise at once. Lock held."""
@@ -214,50 +203,23 @@ class RouteCache:
                 flight.unwanted = True
         self._listeners.deliver()
 
-    def on_due(self, key: str, due: float) -> None:
-        """Called by the refresher."""
+    def is_due(self, channel: str, due: float) -> bool:
+        """Whether `due` is when the channel is to be refreshed. Called by :class:`Rounds`."""
         with self._lock:
-            if self._closed:
-                return
-            if key:
-                entry = self._entries.get(key)
-                if entry is None or entry.due != due:
-                    return  # forgotten, or planned anew since
-                self._ready.append(key)
-            self._dispatch()
+            entry = self._entries.get(channel)
+            return not self._closed and entry is not None and entry.due == due
 
-    def work(self) -> None:
-        """Called by the refresher, on a worker: refresh one channel that is due."""
+    def refresh_now(self, channel: str) -> None:
+        """Refresh a channel on this thread. Called by :class:`Rounds`."""
         with self._lock:
-            self._submitted -= 1
-            if self._closed or not self._ready:
-                return
-            if self._health.is_quiet(self._clock()):
-                self._refresher.schedule(self._health.quiet_until, self)
-                return
-            channel = self._ready.popleft()
-            if channel not in self._entries or channel in self._flights:
-                self._dispatch()
+            if self._closed or channel not in self._entries or channel in self._flights:
                 return
             flight = self._flights[channel] = Flight()
-            self._running += 1
-        try:
-            self._fly(Channel.parse(channel), flight)
-        finally:
-            with self._lock:
-                self._running -= 1
-                self._dispatch()
-
-    def _dispatch(self) -> None:
-        """Have workers do what is ready, a few at once. Lock held."""
-        most = 1 if self._health.failures else _MOST_QUESTIONS
-        while self._submitted < len(self._ready) and self._running + self._submitted < most:
-            self._submitted += 1
-            self._refresher.submit(self)
+        self._fly(Channel.parse(channel), flight)
 
     def _schedule(self, channel: str, entry: Entry, due: float) -> None:
         entry.due = due
-        self._refresher.schedule(due, self, channel)
+        self._rounds.plan(channel, due)
 
     # --- one question -------------------------------------------------------------------------
 
@@ -270,7 +232,7 @@ class RouteCache:
         # What stays if the question is interrupted (KeyboardInterrupt, SystemExit).
         answer: Route | Exception = CatalogUnavailable(f"interrupted asking for {channel}")
         try:
-            answer = self._ask(channel, known)
+            answer = self._asker.ask(channel, known)
         finally:
             with self._lock:
                 del self._flights[channel.uri]
@@ -285,26 +247,6 @@ class RouteCache:
                     flight.done.set()
             self._listeners.deliver()
 
-    def _ask(self, channel: Channel, known: Route | None) -> Route | Exception:
-        etag = known.etag if known is not None else None
-        try:
-            route = self._catalog.lookup(Lookup(channel, self._intent, etag, self._timeout))
-            if route is None:
-                if known is None:
-                    return CatalogAnswerInvalid(f"the catalog has nothing new for {channel}")
-                return known
-            if self._check is not None and route != known:
-                self._check(route)
-        except KafkarouteError as error:
-            return error.with_traceback(None)
-        except Exception as error:
-            # A plug-in's mistake. Its text may hold anything: only its kind is told.
-            return CatalogUnavailable(
-                f"{type(self._catalog).__name__} failed on {channel}: {type(error).__name__}"
-            )
-        else:
-            return route
-
     def _land(self, channel: str, route: Route, started: float, flight: Flight) -> Route:
         """A good answer. Lock held."""
         self._errors.drop(channel)
@@ -317,7 +259,7 @@ class RouteCache:
             entry = self._entries[channel] = Entry(self._interner.shared(route), started)
         else:
             before = entry.route
-            if not _is_same(before, route):
+            if not is_same(before, route):
                 entry.route = self._interner.shared(route)
             if changed:
                 self._listeners.route_changed(channel, before, entry.route)
@@ -325,7 +267,7 @@ class RouteCache:
                 self._listeners.later(*self._health.cleared(channel, entry.error))
                 self._listeners.error_changed(channel, entry.route, None)
         if changed:
-            self._look_at_overrides(entry.route)
+            self._listeners.later(*self._health.overridden(entry.route))
             self._interner.sweep(one.route for one in self._entries.values())
         entry.confirmed = float("-inf") if flight.outdated else started
         entry.failures, entry.error, entry.from_snapshot = 0, None, False
@@ -375,24 +317,12 @@ class RouteCache:
         if taken is None:
             return None
         saved, age = taken
-        try:
-            if self._check is not None:
-                self._check(saved.route)
-        except KafkarouteError:
-            return None
         entry = Entry(self._interner.shared(saved.route), now - age)
-        if not self._usable(entry):
+        if not self._usable(entry) or not self._asker.accepts(saved.route):
             return None
         entry.from_snapshot = True
         self._entries[channel] = entry
         return entry
-
-    def _look_at_overrides(self, route: Route) -> None:
-        keys = tuple(overridden_security_keys(route))
-        if keys and keys not in self._warned_overrides:
-            self._warned_overrides.add(keys)
-            text = "the configuration profile overrides %s of the credentials (first seen: %s)"
-            self._listeners.later(lambda: _log.warning(text, ", ".join(keys), route.channel))
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -448,13 +378,13 @@ class RouteCache:
             if self._closed:
                 return
             self._closed = True
-            self._ready.clear()
-        self._refresher.forget(self)
+        self._rounds.stop()
         self._saved.flush()
         self._catalog.close()
 
     def after_fork_in_child(self) -> None:
-        """Called by the refresher: the parent's locks and questions are none of the child's."""
+        """The parent's locks and questions are none of the child's. Called by :class:`Rounds`."""
+        self._rounds.reset()
         self._reset()
         self._listeners.forget_pending()
         self._asleep = True
@@ -466,12 +396,3 @@ class RouteCache:
             now = self._clock()
             for channel, entry in self._entries.items():
                 self._schedule(channel, entry, max(now, entry.due))
-
-
-def _is_same(one: Route, other: Route) -> bool:
-    """Equal in what equality leaves out, too."""
-    return one == other and (one.etag, one.max_age, one.stale_if_error) == (
-        other.etag,
-        other.max_age,
-        other.stale_if_error,
-    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..route import Route
 from .lives import Lives
 
-__all__ = ["Entry", "Flight", "RouteState", "fresh_copy"]
+__all__ = ["Entry", "Flight", "RouteState", "fresh_copy", "is_same"]
 
 
 class Entry:
@@ -110,3 +110,12 @@ def fresh_copy(error: Exception) -> Exception:
     except Exception:
         # A plug-in's own kind of error, with a constructor of its own.
         return error.with_traceback(None)
+
+
+def is_same(one: Route, other: Route) -> bool:
+    """Equal in what equality leaves out, too."""
+    return one == other and (one.etag, one.max_age, one.stale_if_error) == (
+        other.etag,
+        other.max_age,
+        other.stale_if_error,
+    )

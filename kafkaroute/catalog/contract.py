@@ -52,7 +52,7 @@ class Catalog(ABC):
         """Differs wherever two catalogs may answer differently; no secrets. Keys the snapshot."""
         return f"{type(self).__module__}.{type(self).__qualname__} {sorted(self.describe().items())}"
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # most have nothing to free
         """Free connections. Safe to call twice."""
 
     def describe(self) -> Mapping[str, Any]:

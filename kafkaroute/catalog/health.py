@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 
 from ..errors import CatalogUnavailable
+from ..policy import overridden_security_keys
+from ..route import Route
 
 __all__ = ["Health"]
 
@@ -25,6 +27,7 @@ class Health:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._told_overrides: set[tuple[str, ...]] = set()
         self._failing: dict[type[Exception], set[str]] = {}
         self.failures = 0
         self.quiet_until = float("-inf")
@@ -66,3 +69,12 @@ class Health:
     def is_quiet(self, now: float) -> bool:
         """The catalog failed a moment ago, and is not to be asked in the background."""
         return now < self.quiet_until
+
+    def overridden(self, route: Route) -> list[Callable[[], object]]:
+        """A new route whose profile may undo its login settings: told once for the same ones."""
+        keys = tuple(overridden_security_keys(route))
+        if not keys or keys in self._told_overrides:
+            return []
+        self._told_overrides.add(keys)
+        text = "the configuration profile overrides %s of the credentials (first seen: %s)"
+        return [lambda: _log.warning(text, ", ".join(keys), route.channel)]

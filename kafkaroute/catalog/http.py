@@ -18,12 +18,10 @@ import json
 import logging
 import os
 import random
-import ssl
 import threading
 import time
 import zlib
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,21 +29,18 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
 from .._version import __version__
 from ..errors import (
-    CatalogAnswerInvalid,
-    CatalogError,
-    CatalogUnauthorized,
     CatalogUnavailable,
-    ChannelNotFound,
     ConfigurationError,
 )
 from ..route import Route
 from .answer import route_from_answer
 from .cache_control import cache_control
 from .contract import Catalog, Lookup
+from .http_errors import Again, failed, no_route, refused
 from .query import flattened, query_string
 from .transport import AnswerTooLarge, BoundedSession, bounded
 
@@ -65,27 +60,6 @@ _POOL_SIZE = 16
 #: Pauses between tries, in seconds: 0.1, 0.2, … 1, each shortened by up to half at random. Six
 #: tries take about 2 s; what then still fails is the cache's to retry.
 _FIRST_PAUSE, _LONGEST_PAUSE, _MOST_TRIES = 0.1, 1.0, 6
-
-_WORTH_RETRYING = frozenset({408, 429, 500, 502, 503, 504})
-
-#: How the existing service's messages begin, and what they mean.
-_KNOWN_MESSAGES = {
-    "No matching routing rule found": "no rule matches the channel",
-    "Configuration profile not found": "it knows no configuration profile of that name",
-    "Credential not found": "it has no Kafka credentials for the caller",
-    "config_profile and channel": "it wants a config_profile and a channel",
-    "Invalid channel URL": "it does not take the channel for an address",
-    "All channels must have": "it wants channels of one scheme and host",
-    "no Route matched": "nothing answers at this path; is service_gateway_uri right?",
-    "Not found": "nothing answers at this path; is service_gateway_uri right?",
-}
-
-
-class _Again(Exception):  # noqa: N818
-    """This try failed in a way that another one may not."""
-
-    def __init__(self, error: CatalogUnavailable) -> None:
-        self.error = error
 
 
 class HttpCatalog(Catalog):
@@ -146,7 +120,7 @@ class HttpCatalog(Catalog):
         for tries in range(1, _MOST_TRIES + 1):
             try:
                 return self._ask(question, self._base + query, deadline)
-            except _Again as again:
+            except Again as again:
                 error = again.error
             wait = max(pause * random.uniform(0.5, 1), error.retry_after or 0)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -219,10 +193,10 @@ class HttpCatalog(Catalog):
                 finally:
                     response.close()
         except AnswerTooLarge:
-            raise self._invalid(question, "it is larger than 1 MiB") from None
+            raise no_route(self._where, question.channel, "it is larger than 1 MiB") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             # `from None`: requests' texts hold the whole URL, proxy passwords included.
-            raise self._failed(error) from None
+            raise failed(self._where, error) from None
 
     def _read(self, question: Lookup, response: requests.Response) -> Route | None:
         status = response.status_code
@@ -230,10 +204,19 @@ class HttpCatalog(Catalog):
             self._body(question, response)  # empty; read, so that the connection is kept
             return None
         if 300 <= status < 400:
-            raise self._invalid(question, f"it is a redirect ({status}), which is not followed")
+            raise no_route(
+                self._where, question.channel, f"it is a redirect ({status}), which is not followed"
+            )
         body = self._body(question, response)
         if status != 200:
-            raise self._refused(question, status, response.headers, body)
+            raise refused(
+                self._where,
+                question.channel,
+                status,
+                response.headers,
+                body,
+                anonymous=self._user is None,
+            )
         answer = self._decoded(question, body)
         max_age, stale_if_error = cache_control(response.headers.get("Cache-Control"))
         return route_from_answer(
@@ -256,18 +239,20 @@ class HttpCatalog(Catalog):
                 raise AnswerTooLarge
         body = b"".join(parts)
         if declared.isdigit() and size < int(declared):
-            raise _Again(CatalogUnavailable(f"catalog {self._where} broke off its answer"))
+            raise Again(CatalogUnavailable(f"catalog {self._where} broke off its answer"))
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if coding in ("", "identity"):
             return body
         # Not asked for, but some gateways compress all the same.
         if coding not in ("gzip", "x-gzip", "deflate"):
-            raise self._invalid(question, "its Content-Encoding is unknown")
+            raise no_route(self._where, question.channel, "its Content-Encoding is unknown")
         unpacker = zlib.decompressobj(47 if coding != "deflate" else 15)
         try:
             unpacked = unpacker.decompress(body, MAX_ANSWER_BYTES + 1)
         except zlib.error:
-            raise self._invalid(question, f"it cannot be unpacked ({coding})") from None
+            raise no_route(
+                self._where, question.channel, f"it cannot be unpacked ({coding})"
+            ) from None
         if len(unpacked) > MAX_ANSWER_BYTES:
             raise AnswerTooLarge
         return unpacked
@@ -276,85 +261,7 @@ class HttpCatalog(Catalog):
         try:
             return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
-            raise self._invalid(question, "it is no JSON text") from None
-
-    # --- what to raise --------------------------------------------------------------------
-
-    def _invalid(self, question: Lookup, what: str) -> CatalogAnswerInvalid:
-        return CatalogAnswerInvalid(
-            f"the answer of catalog {self._where} for {question.channel} is no route: {what}"
-        )
-
-    def _refused(
-        self, question: Lookup, status: int, headers: Mapping[str, str], body: bytes
-    ) -> CatalogError | _Again:
-        reason = _known_reason(body)
-        told = f"{status}: {reason}" if reason else str(status)
-        if status in (401, 403):
-            hint = "; no basic_auth is configured" if self._user is None else ""
-            return CatalogUnauthorized(f"catalog {self._where} refused the caller ({told}{hint})")
-        if status == 404:
-            return ChannelNotFound(
-                f"catalog {self._where} knows no place for channel {question.channel} ({told})"
-            )
-        if status in _WORTH_RETRYING or status >= 500 or status == 407:
-            error = CatalogUnavailable(f"catalog {self._where} failed ({told})")
-            error.retry_after = _seconds(headers.get("Retry-After"))
-            return _Again(error) if status in _WORTH_RETRYING else error
-        return CatalogAnswerInvalid(
-            f"catalog {self._where} did not take the question for {question.channel} ({told})"
-        )
-
-    def _failed(self, error: Exception) -> CatalogError | _Again:
-        causes = list(_causes(error))
-        if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            cause = next(cause for cause in causes if isinstance(cause, ssl.SSLError))
-            reason = getattr(cause, "verify_message", "") or cause.reason or "handshake failed"
-            # A certificate does not become valid within seconds.
-            return CatalogUnavailable(f"TLS to catalog {self._where} failed: {reason}")
-        late = (requests.Timeout, ReadTimeoutError, TimeoutError)
-        if any(isinstance(cause, late) for cause in causes):
-            return CatalogUnavailable(f"catalog {self._where} did not answer in time")
-        system = next((c for c in causes if isinstance(c, OSError) and c.strerror), None)
-        what = system.strerror if system else type(causes[-1]).__name__
-        return _Again(CatalogUnavailable(f"catalog {self._where} cannot be reached: {what}"))
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """`error` and what it wraps: requests and urllib3 nest their causes in arguments, too."""
-    found: list[BaseException] = []
-    todo: list[Any] = [error]
-    while todo and len(found) < 20:
-        one = todo.pop(0)
-        if isinstance(one, BaseException) and not any(one is seen for seen in found):
-            found.append(one)
-            todo += [getattr(one, "reason", None), one.__cause__, one.__context__, *one.args]
-    return found
-
-
-def _known_reason(body: bytes) -> str | None:
-    """What a known error message means; an unknown one may hold anything, and is not told."""
-    try:
-        message = json.loads(body.decode("utf-8"))["message"]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
-        return None
-    if not isinstance(message, str):
-        return None
-    return next(
-        (told for start, told in _KNOWN_MESSAGES.items() if message.startswith(start)), None
-    )
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """The header in seconds from now: it is a number or a date (RFC 9110, 10.2.3)."""
-    if retry_after is None:
-        return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
+            raise no_route(self._where, question.channel, "it is no JSON text") from None
 
 
 def _refuse_constant(name: str) -> object:

@@ -12,8 +12,12 @@ from ..route import Route
 __all__ = ["preload"]
 
 
+#: Questions at once.
+_WORKERS = 8
+
+
 def preload(
-    get: Callable[[str], Route], channels: Iterable[str], workers: int
+    get: Callable[[str], Route], channels: Iterable[str], workers: int = _WORKERS
 ) -> dict[str, Route | Exception]:
     """``get(channel)`` for each of `channels` on up to `workers` threads; failures as values.
 

@@ -73,13 +73,17 @@ class Refresher:
         self._workers = 0
         self._idle = 0
 
+    def adopt(self, owner: Owner) -> None:
+        """Tell `owner` of forks, from now on."""
+        with self._changed:
+            self._owners.add(owner)
+
     def schedule(self, due: float, owner: Owner, key: str = "") -> None:
         """Call ``owner.on_due(key, due)`` at `due`. Never waits."""
         with self._changed:
             reference = self._refs.get(id(owner))
             if reference is None or reference() is not owner:
                 reference = self._refs[id(owner)] = ref(owner, self._dropped(id(owner)))
-                self._owners.add(owner)
             first = not self._heap or due < self._heap[0][0]
             heapq.heappush(self._heap, (due, next(self._order), reference, key))
             if not self._threads:

@@ -87,6 +87,7 @@ class Snapshot:
         self._rest_until = float("-inf")
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+        self._refresher.adopt(self)
 
     def attach(self, scope: str, provider: Provider) -> None:
         """Write what `provider` tells, under `scope`, from now on."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["AnswerTooLarge", "BoundedSession", "bounded"]
 
 
-class AnswerTooLarge(Exception):  # noqa: N818  # not an OSError: urllib3 must not wrap it
+class AnswerTooLarge(Exception):  # not an OSError: urllib3 must not wrap it
     """More was received than the exchange may receive."""
 
 

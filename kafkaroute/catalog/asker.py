@@ -1,0 +1,59 @@
+"""One question to a catalog, its answer checked; every failure as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..channel import Channel
+from ..errors import CatalogAnswerInvalid, CatalogUnavailable, KafkarouteError
+from ..route import Route
+from .contract import Catalog, Lookup
+
+__all__ = ["Asker"]
+
+
+class Asker:
+    """Asks `catalog` for `intent`, within `timeout` seconds; `check` raises where a route must not
+    be used."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        intent: str,
+        timeout: float,
+        check: Callable[[Route], None] | None,
+    ) -> None:
+        self._catalog = catalog
+        self._intent = intent
+        self._timeout = timeout
+        self._check = check
+
+    def ask(self, channel: Channel, known: Route | None) -> Route | Exception:
+        """The channel's route (`known` itself where the catalog says "unchanged"), or why not."""
+        etag = known.etag if known is not None else None
+        try:
+            route = self._catalog.lookup(Lookup(channel, self._intent, etag, self._timeout))
+            if route is None:
+                if known is None:
+                    return CatalogAnswerInvalid(f"the catalog has nothing new for {channel}")
+                return known
+            if self._check is not None and route != known:
+                self._check(route)
+        except KafkarouteError as error:
+            return error.with_traceback(None)
+        except Exception as error:
+            # A plug-in's mistake. Its text may hold anything: only its kind is told.
+            return CatalogUnavailable(
+                f"{type(self._catalog).__name__} failed on {channel}: {type(error).__name__}"
+            )
+        else:
+            return route
+
+    def accepts(self, route: Route) -> bool:
+        """Whether a route from elsewhere (the snapshot) may be used."""
+        try:
+            if self._check is not None:
+                self._check(route)
+        except KafkarouteError:
+            return False
+        return True
