@@ -41,6 +41,8 @@ _CONSUMER_ONLY = frozenset(
     session.timeout.ms on_commit
     """.split()  # noqa: SIM905  # wrapped lines read better than 30 literals
 )
+#: confluent-kafka itself acts on this one, and takes it as a Python bool only.
+_PYTHON_BOOLEAN = "delivery.report.only.error"
 #: Left out of a check: these connect, start brokers, load code or wait for a token.
 _ACTIVE = frozenset(
     {
@@ -57,10 +59,12 @@ _ACTIVE = frozenset(
 def native_config(config: Mapping[str, ConfigValue], *, consumer: bool) -> dict[str, Any]:
     """`config` without the other side's settings, and with values that librdkafka can read."""
     foreign = _PRODUCER_ONLY if consumer else _CONSUMER_ONLY
-    return {key: _value(value) for key, value in config.items() if key not in foreign}
+    return {key: _value(key, value) for key, value in config.items() if key not in foreign}
 
 
-def _value(value: ConfigValue) -> Any:
+def _value(key: str, value: ConfigValue) -> Any:
+    if key == _PYTHON_BOOLEAN:
+        return str(value).lower() in {"true", "t", "1"}  # as librdkafka reads booleans
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():

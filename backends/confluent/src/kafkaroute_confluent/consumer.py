@@ -30,8 +30,6 @@ from .messages import (
 
 __all__ = ["ConfluentConsumer"]
 
-_new_message: Callable[[type[ConsumedMessage]], ConsumedMessage] = object.__new__
-
 
 class ConfluentConsumer(BackendConsumer):
     """See :class:`kafkaroute.backend.contract.BackendConsumer`."""
@@ -65,7 +63,7 @@ class ConfluentConsumer(BackendConsumer):
             return self._raise(error)  # type: ignore[no-any-return]  # it never returns
         if native is None:
             return None
-        message = _new_message(ConsumedMessage)
+        message = ConsumedMessage()
         message._native = native
         message._origin = self._origins.get(native.topic())
         return message  # type: ignore[return-value]  # registered as a Message
@@ -77,10 +75,10 @@ class ConfluentConsumer(BackendConsumer):
         # One copy for the batch instead of a look-up for each message: it keeps what was true at
         # delivery, and most messages are never asked where they came from.
         origins = dict(self._origins)
-        new = _new_message
+        new = ConsumedMessage
         messages: list[Any] = []
         for native in natives:
-            message = new(ConsumedMessage)
+            message = new()
             message._native = native
             message._origin = origins
             messages.append(message)

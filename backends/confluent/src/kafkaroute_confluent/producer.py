@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
+import confluent_kafka
+
 from kafkaroute.backend.contract import BackendProducer, DeliveryCallback, HeadersInput, Sender
 from kafkaroute.backend.settings_keys import ConfigValue
 from kafkaroute.messages import ClusterMetadata, TopicPartition
@@ -151,18 +153,16 @@ class ConfluentProducer(BackendProducer):
         """The native close() waits without limit for messages and for an open transaction, so it
         is called only when there are none. Otherwise the last reference frees the client, which
         waits for neither."""
-        if self._in_transaction:
-            try:
+        try:
+            if self._in_transaction:
                 self._native.abort_transaction(_ABORT_PATIENCE)
-            except Exception as error:
-                _log.warning(
-                    "closing with an open transaction that could not be aborted: %s", error
-                )
-                return
-        if unserved := serving.waiting():
-            _log.warning("closing with %d messages or events unserved", unserved)
-            return
-        self._native.close()
+            if unserved := serving.waiting():
+                _log.warning("closing with %d messages or events unserved", unserved)
+            else:
+                self._native.close()
+        except confluent_kafka.KafkaException as error:
+            # Fenced, or out of reach: the coordinator ends the transaction in its own time.
+            _log.warning("closing with a transaction that could not be aborted: %s", error)
 
     def __repr__(self) -> str:
         return f"<ConfluentProducer {'closed' if self._closed else 'open'}>"

@@ -1,0 +1,168 @@
+"""What the confluent backend's producer adds to the conformance suite."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+
+import confluent_kafka
+import pytest
+
+import kafkaroute
+from kafkaroute.backend.contract import BackendProducer
+from kafkaroute.testing.embedded import EmbeddedCluster
+from kafkaroute_confluent import ConfluentBackend
+
+UNREACHABLE = {"bootstrap.servers": "127.0.0.1:1"}
+
+
+@pytest.fixture
+def producer(embedded_cluster: EmbeddedCluster) -> Iterator[BackendProducer]:
+    producer = ConfluentBackend().open_producer(
+        {**embedded_cluster.client_config(), "linger.ms": 0}
+    )
+    yield producer
+    producer.close(5)
+
+
+@pytest.fixture
+def stranded() -> Iterator[BackendProducer]:
+    producer = ConfluentBackend().open_producer(UNREACHABLE)
+    yield producer
+    producer.close(0)
+
+
+def test_exceptions_belong_to_both_trees(
+    producer: BackendProducer, embedded_cluster: EmbeddedCluster
+) -> None:
+    send = producer.sender(embedded_cluster.new_topic())
+    with pytest.raises(confluent_kafka.KafkaException) as native:
+        send(b"x" * 2_000_000)
+    with pytest.raises(kafkaroute.KafkaException) as own:
+        send(b"x" * 2_000_000)
+    assert type(native.value) is type(own.value)
+    error = own.value.args[0]
+    assert isinstance(error, confluent_kafka.KafkaError)
+    assert isinstance(error, kafkaroute.KafkaError)
+    assert error.code() == kafkaroute.KafkaError.MSG_SIZE_TOO_LARGE
+    assert own.value.__suppress_context__
+
+
+def test_the_callback_takes_the_native_objects_in_either_form_of_the_call(
+    producer: BackendProducer, embedded_cluster: EmbeddedCluster
+) -> None:
+    send = producer.sender(embedded_cluster.new_topic())
+    seen: list[tuple[object, kafkaroute.Message]] = []
+
+    def report(error: object, message: kafkaroute.Message) -> None:
+        seen.append((error, message))
+
+    send(b"five arguments", b"k", -1, report)
+    send(b"eight arguments", b"k", -1, report, 1_600_000_000_000, {"h": "v"})
+    assert producer.flush(10) == 0
+    assert [error for error, _ in seen] == [None, None]
+    for _, message in seen:
+        assert type(message) is confluent_kafka.Message
+        assert isinstance(message, kafkaroute.Message)
+    assert {message.value() for _, message in seen} == {b"five arguments", b"eight arguments"}
+
+
+def test_an_exception_of_a_callback_leaves_poll_or_flush_unchanged(
+    producer: BackendProducer, embedded_cluster: EmbeddedCluster
+) -> None:
+    def fail(_error: object, _message: object) -> None:
+        raise RuntimeError("the application's own")
+
+    producer.sender(embedded_cluster.new_topic())(b"v", None, -1, fail)
+    with pytest.raises(RuntimeError, match="own") as caught:
+        producer.flush(10)
+    assert type(caught.value) is RuntimeError
+
+
+def test_close_reports_every_message_even_when_callbacks_raise() -> None:
+    producer = ConfluentBackend().open_producer(UNREACHABLE)
+    codes = []
+
+    def fail(error: kafkaroute.KafkaError, _message: object) -> None:
+        codes.append(error.code())
+        raise RuntimeError("the application's own")
+
+    for _ in range(5):
+        producer.sender("t")(b"v", None, -1, fail)
+    with pytest.raises(RuntimeError, match="own") as caught:
+        producer.close(0)
+    assert type(caught.value) is RuntimeError
+    assert codes == [kafkaroute.KafkaError._PURGE_QUEUE] * 5
+    assert producer.close(0) == 0
+
+
+def test_close_counts_messages_and_not_events(stranded: BackendProducer) -> None:
+    codes = []
+    for _ in range(7):
+        stranded.sender("t")(b"v", None, -1, lambda error, _message: codes.append(error.code()))
+    time.sleep(0.3)  # log lines and error events queue up
+    began = time.monotonic()
+    assert stranded.close(0.2) == 7
+    assert time.monotonic() - began < 2
+    assert codes == [kafkaroute.KafkaError._PURGE_QUEUE] * 7
+
+
+def test_flush_tells_messages_and_not_events(stranded: BackendProducer) -> None:
+    stranded.sender("t")(b"v")
+    time.sleep(0.3)
+    assert len(stranded) >= 1
+    assert stranded.flush(0.1) == 1
+
+
+def test_a_closed_producer_says_so(producer: BackendProducer) -> None:
+    send = producer.sender("t")
+    assert producer.close(1) == 0
+    for use in (
+        lambda: send(b"v"),
+        lambda: producer.poll(0),
+        lambda: producer.flush(0),
+        lambda: producer.purge(True, True, True),
+        lambda: producer.list_topics(None, 1),
+        lambda: producer.set_sasl_credentials("u", "p"),
+        lambda: producer.begin_transaction(),
+    ):
+        with pytest.raises(kafkaroute.ClosedError):
+            use()
+
+
+def test_closing_with_an_open_transaction_does_not_wait_for_a_dead_cluster() -> None:
+    with EmbeddedCluster() as cluster:
+        producer = ConfluentBackend().open_producer(
+            {**cluster.client_config(), "transactional.id": "tx"}
+        )
+        producer.init_transactions(10)
+        producer.begin_transaction()
+        producer.sender("t")(b"v")
+        producer.flush(10)
+    began = time.monotonic()
+    producer.close(0)
+    del producer
+    gc.collect()
+    assert time.monotonic() - began < 8
+
+
+def test_metadata_is_kafkaroutes(
+    producer: BackendProducer, embedded_cluster: EmbeddedCluster
+) -> None:
+    topic = embedded_cluster.new_topic(3)
+    metadata = producer.list_topics(topic, 10)
+    assert metadata.cluster_id == embedded_cluster.cluster_id
+    [broker] = metadata.brokers.values()
+    assert f"{broker.host}:{broker.port}" == embedded_cluster.bootstrap_servers
+    assert metadata.topics[topic].error is None
+    partitions = metadata.topics[topic].partitions
+    assert sorted(partitions) == [0, 1, 2]
+    assert partitions[2].leader == broker.id
+    assert list(partitions[2].replicas) == [broker.id]
+    assert metadata.orig_broker_name
+
+
+def test_wrong_types_are_the_clients_own_errors(producer: BackendProducer) -> None:
+    with pytest.raises(TypeError):
+        producer.sender("t")(3)  # type: ignore[arg-type]
