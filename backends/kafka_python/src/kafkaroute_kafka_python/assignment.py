@@ -71,6 +71,9 @@ class Assignment:
         self._listener: Listener | None = None
         self._callbacks = Callbacks(None, None, None)
         self._topics: list[str] | None = None
+        self._patterns: list[re.Pattern[str]] = []
+        self._subscribed: list[str] = []
+        self._cluster: Any = None
         self._manual: dict[Any, int] | None = None
         self._event: _Event | None = None
         self._declined: set[Any] = set()
@@ -78,12 +81,14 @@ class Assignment:
         self.paused: set[Any] = set()
         self.error: BaseException | None = None
 
-    def opened(self, native: Any, pump: Pump) -> None:
+    def opened(self, native: Any, client: Any) -> None:
         """The native consumer is there: do what was asked for meanwhile."""
         self._native = native
+        self._cluster = client.cluster
+        pump: Pump = client._net
         self._listener = Listener(pump, self._on_assigned, self._on_revoked, self._on_lost)
         if self._topics is not None:
-            self._subscribe(self._topics)
+            self._subscribe()
         elif self._manual is not None:
             manual, self.owned = self._manual, set()
             self._assign(manual)
@@ -107,26 +112,55 @@ class Assignment:
         chosen = list(dict.fromkeys(topics))
         if not chosen:
             raise kafka_exception(KafkaError._INVALID_ARG, "no topic to subscribe to")
+        patterns = [_pattern(topic) for topic in chosen if topic.startswith("^")]
         if self._manual is not None:
             self.drop_all()
         self._callbacks = callbacks
-        before, self._topics = self._topics, chosen
+        self._topics, self._patterns = chosen, patterns
         if self._native is not None:
-            if before is not None and _is_pattern(before) != _is_pattern(chosen):
-                # kafka-python cannot go from names to a pattern in place.
-                self._revoke_all()
-                self._native.unsubscribe()
-            self._subscribe(chosen)
+            self._subscribe()
 
-    def _subscribe(self, topics: list[str]) -> None:
+    def _subscribe(self) -> None:
+        """Subscribe to the names, and to what the patterns match just now.
+
+        kafka-python's own patterns never get past a join that is polled in short slices.
+        """
+        cluster = self._cluster
+        if self._patterns:
+            cluster.need_all_topic_metadata = True
+            cluster.request_update()
+        self._subscribed = self._matching()
+        self._follow(self._subscribed)
+
+    def refresh(self) -> None:
+        """Follow topics that came or went and match a pattern of the subscription."""
+        if self._patterns and self._cluster.need_all_topic_metadata:
+            matching = self._matching()
+            if matching != self._subscribed:
+                self._subscribed = matching
+                self._follow(matching)
+
+    def _matching(self) -> list[str]:
+        names = set(self.topics())
+        for topic in self._cluster.topics(exclude_internal_topics=False) if self._patterns else ():
+            if any(pattern.match(topic) for pattern in self._patterns):
+                names.add(topic)
+        return sorted(names)
+
+    def _follow(self, topics: list[str]) -> None:
         native = self._native
         with mapped():
-            if _is_pattern(topics):
-                native.subscribe(pattern=_as_pattern(topics), listener=self._listener)
+            if not topics:
+                self._revoke_all()
+                native.unsubscribe()
             else:
                 native.subscribe(topics=topics, listener=self._listener)
+        if self._patterns:
+            # Both calls above end it; discovery needs it.
+            self._cluster.need_all_topic_metadata = True
+            self._cluster.request_update()
         coordinator = getattr(native, "_coordinator", None)
-        if coordinator is not None:
+        if coordinator is not None and topics:
             # A follower that polls in slices shorter than the rebalance would not see it through.
             coordinator.request_rejoin()
 
@@ -137,6 +171,7 @@ class Assignment:
         elif self.owned:
             self._release(sorted(self.owned), commit=True)
         self._topics = None
+        self._patterns = []
         self._manual = None
         if self._native is not None:
             with mapped():
@@ -324,18 +359,8 @@ class Assignment:
             raise error
 
 
-def _is_pattern(topics: Iterable[str]) -> bool:
-    return any(topic.startswith("^") for topic in topics)
-
-
-def _as_pattern(topics: Iterable[str]) -> str:
-    """One expression for names and ``^`` patterns alike; kafka-python knows one or the other."""
-    parts = [
-        f"(?:{topic})" if topic.startswith("^") else f"(?:{re.escape(topic)}$)" for topic in topics
-    ]
-    pattern = "|".join(parts)
+def _pattern(topic: str) -> re.Pattern[str]:
     try:
-        re.compile(pattern)
+        return re.compile(topic)
     except re.error as exc:
         raise kafka_exception(KafkaError._INVALID_ARG, f"not a regular expression: {exc}") from exc
-    return pattern

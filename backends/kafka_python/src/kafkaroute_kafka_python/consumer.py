@@ -36,7 +36,7 @@ from .metadata_query import query_metadata
 from .offset_queries import committed_offsets, offsets_at, watermarks
 from .offsets import OffsetStore, Stored, from_application, native_partition
 from .opener import Opener
-from .rebalance import make_assignors
+from .rebalance import make_assignors, resume_join
 from .translate import ConsumerPlan
 
 __all__ = ["KafkaPythonConsumer"]
@@ -49,6 +49,12 @@ _SERVICE = 0.1
 _IDLE = 0.005
 #: Longest single wait inside kafka-python, in seconds: events noted elsewhere are seen by then.
 _SLICE = 0.25
+#: Longest wait for the metadata of topics newly subscribed to, and seconds between two looks.
+_METADATA = 1.0
+_METADATA_LOOK = 0.002
+#: Shortest wait inside kafka-python, in seconds, until the group is joined: with none at all it
+#: gives up each step before the step can be done.
+_JOINING = 0.002
 #: Seconds to wait after kafka-python reported an error, so that a poll loop does not spin.
 _AFTER_ERROR = 0.1
 
@@ -71,6 +77,9 @@ class KafkaPythonConsumer(BackendConsumer):
         self._completed: Any = None
         self._service_at = 0.0
         self._idle_until = 0.0
+        self._known_topics: set[str] = set()
+        self._awaited_topics: set[str] = set()
+        self._awaited_until = 0.0
         self._polled_at: float | None = None
         self._committer = Committer(
             self._store,
@@ -166,6 +175,32 @@ class KafkaPythonConsumer(BackendConsumer):
             if timeout > 0:
                 time.sleep(timeout)
             return False
+        self._assignment.refresh()
+        return self._topics_known(timeout)
+
+    def _topics_known(self, timeout: float) -> bool:
+        """Whether metadata names every topic subscribed to; waits up to `timeout`.
+
+        A member that joins before is given nothing and has to join a second time, which costs a
+        rebalance, and on librdkafka's mock cluster a whole session timeout. A topic that does not
+        exist is waited for no longer than `_METADATA`.
+        """
+        topics = self._assignment.topics()
+        if topics == self._known_topics:
+            return True
+        now = time.monotonic()
+        if topics != self._awaited_topics:
+            self._awaited_topics, self._awaited_until = topics, now + _METADATA
+        cluster = self._opener.client.cluster
+        end = min(now + timeout, self._awaited_until)
+        while any(not cluster.partitions_for_topic(topic) for topic in topics):
+            now = time.monotonic()
+            if now >= self._awaited_until:
+                break
+            if now >= end:
+                return False
+            time.sleep(min(_METADATA_LOOK, end - now))
+        self._known_topics = topics
         return True
 
     def _opened(self, native: Any) -> None:
@@ -174,14 +209,12 @@ class KafkaPythonConsumer(BackendConsumer):
         self._positions = private(native, "_subscription", "assignment")
         self._completed = private(native, "_fetcher", "_completed_fetches")
         self._committer.opened(native)
-        self._assignment.opened(native, self._opener.client._net)
+        self._assignment.opened(native, self._opener.client)
 
     def _pump(self, timeout: float, records: int) -> None:
         """Let kafka-python work; put what it brings into the buffer and the event queue."""
-        coordinator = self._coordinator
-        if coordinator is not None and getattr(coordinator, "_join_task", None) is not None:
-            # A join that a short poll left unfinished is only looked at while this is set.
-            coordinator.request_rejoin()
+        if self._coordinator is not None and resume_join(self._coordinator):
+            timeout = max(timeout, _JOINING)
         try:
             brought = self._native.poll(timeout_ms=timeout * 1000, max_records=records)
         except (kp.KafkaError, AssertionError, ValueError, OSError) as exc:

@@ -19,6 +19,7 @@ with warnings.catch_warnings():
     from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
     from kafka.future import Future
     from kafka.net.compat import KafkaNetClient
+    from kafka.net.inet import KafkaNetSocket
     from kafka.net.manager import KafkaConnectionManager
     from kafka.net.sasl.oauth import AbstractTokenProvider
     from kafka.net.selector import NetworkSelector
@@ -44,6 +45,7 @@ __all__ = [
     "KafkaConnectionManager",
     "KafkaConsumer",
     "KafkaNetClient",
+    "KafkaNetSocket",
     "KafkaPartition",
     "KafkaProducer",
     "MemoryRecordsBuilder",

@@ -151,7 +151,7 @@ class Opener(Generic[NativeT]):
         raise kp.KafkaConnectionError("closed while opening")
 
     def _trouble(self, error: KafkaError) -> None:
-        if error.code() != self._last_code:
+        if error.code() != self._last_code and not self._stop.is_set():
             self._last_code = error.code()
             logger.warning("cannot connect yet: %s", error.str())
             self._on_trouble(error)

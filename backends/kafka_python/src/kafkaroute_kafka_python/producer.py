@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
 from kafkaroute.backend.contract import BackendProducer, DeliveryCallback, HeadersInput, Sender
 from kafkaroute.errors import ClosedError
@@ -32,6 +32,8 @@ __all__ = ["KafkaPythonProducer"]
 logger = logging.getLogger("kafkaroute.backend.kafka_python")
 
 _NO_HEADERS: Pairs = []
+#: Seconds between two looks of flush() at whether the client has opened.
+_OPENING = 0.05
 
 
 class KafkaPythonProducer(BackendProducer):
@@ -69,6 +71,7 @@ class KafkaPythonProducer(BackendProducer):
         reports = self._reports
         max_size = self._plan.max_message_bytes
         default_callback = self._plan.on_delivery
+        transactions = self._transactions
         monotonic = time.monotonic
         wall = time.time
 
@@ -81,6 +84,8 @@ class KafkaPythonProducer(BackendProducer):
             headers: HeadersInput | None = None,
             /,
         ) -> None:
+            if transactions is not None:
+                transactions.check_can_send()
             size = 0
             if value is not None:
                 if value.__class__ is not bytes:
@@ -149,11 +154,13 @@ class KafkaPythonProducer(BackendProducer):
         return topic
 
     def poll(self, timeout: float) -> int:
+        self._check_open()
         return self._reports.serve(timeout)
 
     def flush(self, timeout: float) -> int:
+        self._check_open()
         deadline = None if timeout < 0 else time.monotonic() + timeout
-        with self._no_linger():
+        with _Flushing(self._opener) as flushing:
             while True:
                 self._reports.serve(0)
                 if not self._reports.messages:
@@ -161,10 +168,9 @@ class KafkaPythonProducer(BackendProducer):
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return self._reports.messages
+                if not flushing.begin():
+                    left = _OPENING if left is None else min(left, _OPENING)
                 self._reports.wait_change(left)
-
-    def _no_linger(self) -> _Flushing:
-        return _Flushing(self._opener)
 
     def __len__(self) -> int:
         return self._reports.messages
@@ -250,18 +256,30 @@ class _Flushing:
     """While a flush waits, kafka-python sends without lingering."""
 
     def __init__(self, opener: Opener[Any]) -> None:
-        native = opener.native
-        self._accumulator = private(native, "_accumulator")
-        self._counter = private(self._accumulator, "_flushes_in_progress")
-        self._wakeup = private(native, "_sender", "wakeup")
+        self._opener = opener
+        self._counter: Any = None
 
-    def __enter__(self) -> None:
-        if self._counter is not None and self._wakeup is not None:
-            self._accumulator.begin_flush()
-            self._wakeup()
+    def begin(self) -> bool:
+        """Start it as soon as the native producer is there; False before that."""
+        native = self._opener.native
+        if native is None:
+            return False
+        if self._counter is None:
+            accumulator = private(native, "_accumulator")
+            counter = private(accumulator, "_flushes_in_progress")
+            wakeup = private(native, "_sender", "wakeup")
+            if counter is not None and wakeup is not None:
+                accumulator.begin_flush()
+                self._counter = counter
+                wakeup()
+        return True
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        if self._counter is not None and self._wakeup is not None:
+        if self._counter is not None:
             self._counter.decrement()
 
 

@@ -53,6 +53,7 @@ socket.send.buffer.bytes | * | int | 0 | 0..100000000
 socket.receive.buffer.bytes | * | int | 0 | 0..100000000
 socket.keepalive.enable | * | bool | false |
 socket.nagle.disable | * | bool | true |
+broker.address.family | * | str | any | any, v4, v6
 socket.connection.setup.timeout.ms | * | int | 30000 | 1000..{_MAX}
 connections.max.idle.ms | * | int | 0 | 0..{_MAX}
 reconnect.backoff.ms | * | int | 100 | 0..3600000
@@ -158,7 +159,6 @@ topic.blacklist | * | str | |
 debug | * | str | |
 log_level | * | int | 6 | 0..7
 log.queue | * | bool | false |
-broker.address.family | * | str | any | any, v4, v6
 statistics.interval.ms | * | int | 0 | 0..86400000
 enabled_events | * | int | 0 | 0..{_MAX}
 retry.backoff.max.ms | * | int | 1000 | 1..300000

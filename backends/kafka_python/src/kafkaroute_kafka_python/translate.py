@@ -14,6 +14,7 @@ from kafkaroute.messages import KafkaError, kafka_exception
 
 from .config import Settings
 from .partitioner import PARTITIONERS, Partitioner
+from .sockets import socket_url
 from .tls import build_ssl_context
 
 __all__ = ["ConsumerPlan", "ProducerPlan", "plan_consumer", "plan_producer"]
@@ -226,6 +227,7 @@ def _common(settings: Settings) -> dict[str, Any]:
         "retry_backoff_ms": settings.int("retry.backoff.ms"),
         "connections_max_idle_ms": settings.int("connections.max.idle.ms") or _NEVER_MS,
         "socket_options": _socket_options(settings),
+        "proxy_url": socket_url(settings["broker.address.family"]),
         "api_version": _api_version(settings),
         "metrics_enabled": False,
         **_security(settings),
@@ -263,7 +265,9 @@ def _api_version(settings: Settings) -> tuple[int, ...] | None:
     text = str(settings["broker.version.fallback"])
     if not re.fullmatch(r"\d+(\.\d+){1,3}", text):
         raise ConfigurationError(f"broker.version.fallback={text} is no version number")
-    return tuple(int(part) for part in text.split("."))
+    version = tuple(int(part) for part in text.split("."))
+    # From 1.0 on the protocol is told apart by two numbers, before that by three.
+    return version[:2] if version[0] else version[:3]
 
 
 def _security(settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""Sockets that are closed when connecting fails, of the address family that was asked for.
+
+kafka-python leaves a socket that could not connect to the garbage collector. Its ``proxy_url``
+setting chooses the class that makes sockets, so these are "proxies" without a proxy.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from .library import KafkaNetSocket
+
+__all__ = ["socket_url"]
+
+
+class _TidySocket(KafkaNetSocket):  # type: ignore[misc]  # untyped library
+    SCHEMES = ("kafkaroute-any",)
+    family = socket.AF_UNSPEC
+
+    def dns_lookup(self, host: str, port: int, raise_error: bool = False) -> Any:
+        found = super().dns_lookup(host, port, raise_error)
+        if self.family == socket.AF_UNSPEC:
+            return found
+        return [address for address in found if address[0] == self.family]
+
+    async def sock_connect(self, net: Any, sock: Any, sockaddr: Any, timeout_at: Any = None) -> Any:
+        try:
+            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+        except BaseException:  # also when the loop ends under it
+            sock.close()
+            raise
+
+
+class _TidySocket4(_TidySocket):
+    SCHEMES = ("kafkaroute-v4",)
+    family = socket.AF_INET
+
+
+class _TidySocket6(_TidySocket):
+    SCHEMES = ("kafkaroute-v6",)
+    family = socket.AF_INET6
+
+
+def socket_url(family: str) -> str:
+    """The ``proxy_url`` for librdkafka's ``broker.address.family`` (any, v4 or v6)."""
+    return f"kafkaroute-{family}://direct"
