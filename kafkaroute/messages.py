@@ -36,6 +36,7 @@ __all__ = [
     "TopicMetadata",
     "TopicPartition",
     "accept_native",
+    "kafka_exception",
 ]
 
 #: Logical offsets and the "no partition chosen" mark, from librdkafka's rdkafka.h.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 
 from .admin import Admin
@@ -28,15 +26,6 @@ class AdministeredCluster(Cluster):
 
     def refuse_long_messages(self, topic: str) -> None:
         self.admin.configure_topic(topic, "max.message.bytes", LONG_MESSAGE)
-
-    @contextmanager
-    def writes_hindered(self, topic: str) -> Iterator[None]:
-        # One replica is all there is, so a message for two cannot be acknowledged (retriable).
-        self.admin.configure_topic(topic, "min.insync.replicas", 2)
-        try:
-            yield
-        finally:
-            self.admin.configure_topic(topic, "min.insync.replicas", 1)
 
     def warm_up(self) -> None:
         """Join a group and commit a transaction once: that takes seconds the first time."""

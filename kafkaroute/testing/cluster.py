@@ -81,9 +81,10 @@ class Cluster(ABC):
         """The broker answers the next message of `topic` with MSG_SIZE_TOO_LARGE, if it is longer
         than :data:`LONG_MESSAGE`."""
 
-    @abstractmethod
-    def writes_hindered(self, topic: str) -> AbstractContextManager[None]:
-        """While inside, writing to `topic` (``acks=all``) fails with errors worth a retry."""
+    def writes_hindered(self) -> AbstractContextManager[None]:
+        """While inside, no message is acknowledged: the brokers answer with errors worth a retry,
+        or not at all. Needs :attr:`ClusterFeature.RESTART`."""
+        raise ValueError(f"the {self.kind} cluster cannot be hindered")
 
     def kill(self) -> None:
         """End the brokers at once; their data stays. Needs :attr:`ClusterFeature.RESTART`."""

@@ -102,7 +102,7 @@ class EmbeddedCluster(Cluster):
         self.push_request_errors(_PRODUCE, [KafkaError.MSG_SIZE_TOO_LARGE])
 
     @contextmanager
-    def writes_hindered(self, topic: str) -> Iterator[None]:
+    def writes_hindered(self) -> Iterator[None]:
         self.push_request_errors(_PRODUCE, [KafkaError.NOT_LEADER_FOR_PARTITION] * 1000)
         try:
             yield

@@ -14,10 +14,11 @@ is missing. With ``KAFKAROUTE_REQUIRE_KAFKA=1`` they fail instead.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import pytest
@@ -36,10 +37,11 @@ REQUIRE_KAFKA = "KAFKAROUTE_REQUIRE_KAFKA"
 
 @dataclass
 class _Outcome:
-    """How the session's Kafka was had, or why not; told at its end."""
+    """What the session's end tells: how Kafka was had, or why not; what deviates and why."""
 
     way: str | None = None
     missing: str | None = None
+    deviations: list[str] = field(default_factory=list)
 
 
 _OUTCOME = pytest.StashKey[_Outcome]()
@@ -74,12 +76,31 @@ def real_cluster(real_clusters: tuple[Cluster, Cluster]) -> Cluster:
     return real_clusters[0]
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    suite = sys.modules.get("kafkaroute.testing.conformance.suite")
+    if suite is None:  # no test module uses it
+        return
+    from .conformance.guard import deviations
+
+    classes = {item.cls for item in session.items if isinstance(item, pytest.Function)} - {None}
+    subclasses = [each for each in classes if issubclass(each, suite.BackendConformance)]
+    for each in sorted(subclasses, key=lambda each: each.__qualname__):
+        for name, reason in deviations(suite.BackendConformance, each).items():
+            session.config.stash[_OUTCOME].deviations.append(
+                f"{each.__qualname__}.{name}: {reason}"
+            )
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     outcome = config.stash.get(_OUTCOME, None)
     if outcome is None:
         return
+    for deviation in outcome.deviations:
+        terminalreporter.write_line(
+            f"kafkaroute: deviates from the suite: {deviation}", yellow=True
+        )
     if outcome.way is not None:
         terminalreporter.write_line(f"kafkaroute: real Kafka: {outcome.way}")
     elif outcome.missing is not None:

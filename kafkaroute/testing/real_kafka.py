@@ -17,7 +17,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from .administered import AdministeredCluster
@@ -165,6 +166,16 @@ class RealCluster(AdministeredCluster):
         """Kill and start."""
         self.kill()
         self.start()
+
+    @contextmanager
+    def writes_hindered(self) -> Iterator[None]:
+        if self._process is None:
+            raise RuntimeError("the broker is not running")
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         self.kill()

@@ -108,6 +108,28 @@ class ConfigurationTests:
             except UnsupportedFeature as refused:
                 assert key in str(refused), f"{key}: {refused}"
 
+    def test_settings_of_the_other_kind_are_left_alone(self, kit: Kit) -> None:
+        # One answer of the catalog serves producers and consumers.
+        topic = kit.topic()
+        both = {
+            "linger.ms": 1,
+            "acks": "all",
+            "compression.type": "gzip",
+            "message.timeout.ms": 30000,
+            "group.id": kit.name("g"),
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "fetch.min.bytes": 1,
+            "max.poll.interval.ms": 60000,
+        }
+        producer = kit.producer(both)
+        producer.sender(topic)(b"v")
+        assert producer.flush(10) == 0
+        consumer = kit.consumer(both)
+        messages = kit.join(consumer, [topic])
+        messages += kit.read(consumer, 1 - len(messages))
+        assert [message.value() for message in messages] == [b"v"]
+
     def test_settings_together_open_clients(self, kit: Kit) -> None:
         accepted: dict[bool, dict[str, Any]] = {True: {}, False: {}}
         for consumer, settings in ((False, _PRODUCER), (True, _CONSUMER)):

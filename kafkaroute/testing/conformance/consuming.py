@@ -43,7 +43,7 @@ class ConsumingTests:
         assert event.topic() == topic
         kit.expect_nothing(consumer, 0.3)
 
-    def test_poll_waits_no_longer_than_asked(self, kit: Kit) -> None:
+    def test_consumer_polls_no_longer_than_asked(self, kit: Kit) -> None:
         consumer = kit.reader(kit.topic())
         kit.expect_nothing(consumer, 0.5)
         began = time.monotonic()

@@ -77,7 +77,7 @@ class DeliveryTests:
         assert len(reports) == 5
         assert producer.poll(0) == 0
 
-    def test_poll_waits_no_longer_than_asked(self, kit: Kit) -> None:
+    def test_producer_polls_no_longer_than_asked(self, kit: Kit) -> None:
         producer = kit.producer()
         began = time.monotonic()
         assert producer.poll(0.3) == 0
@@ -103,7 +103,7 @@ class DeliveryTests:
             send(b"v")
         kit.serve_until(producer, lambda: len(producer) == 0)
 
-    def test_exception_in_a_callback_reaches_the_caller(self, kit: Kit) -> None:
+    def test_exception_in_a_delivery_callback_reaches_the_caller(self, kit: Kit) -> None:
         producer = kit.producer({"linger.ms": 0})
         reports = Reports()
 

@@ -164,12 +164,13 @@ class FailureTests:
         assert producer.flush(PATIENCE) == 0
         assert reports.codes == [KafkaError.MSG_SIZE_TOO_LARGE, None]
 
-    def test_passing_errors_of_the_broker_are_retried(self, kit: Kit) -> None:
+    @needs(ClusterFeature.RESTART)
+    def test_passing_trouble_of_the_broker_is_waited_out(self, kit: Kit) -> None:
         topic = kit.topic()
         kit.write(topic, [b"0"])
         producer = kit.producer({"linger.ms": 0, "acks": "all", "retry.backoff.ms": 50})
         reports = Reports()
-        with kit.cluster.writes_hindered(topic):
+        with kit.cluster.writes_hindered():
             producer.sender(topic)(b"1", b"k", -1, reports)
             assert producer.flush(0.5) == 1
             assert reports.codes == []

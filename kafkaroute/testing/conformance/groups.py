@@ -132,7 +132,7 @@ class GroupTests:
         assert len(answers) == 1
         assert kit.committed(group, topic) == 6
 
-    def test_exception_in_a_callback_reaches_the_caller(self, kit: Kit) -> None:
+    def test_exception_in_a_rebalance_callback_reaches_the_caller(self, kit: Kit) -> None:
         topic = kit.topic()
         consumer = kit.consumer()
 

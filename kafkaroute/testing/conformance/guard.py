@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["check_subclass", "deviates", "deviations", "standard_tests"]
+__all__ = ["check_subclass", "check_themes", "deviates", "deviations", "standard_tests"]
 
 _Test = TypeVar("_Test", bound=Callable[..., Any])
 _REASON = "_kafkaroute_deviation"
@@ -40,6 +40,19 @@ def deviations(suite: type, subclass: type) -> dict[str, str]:
         if own is not standard and (reason := getattr(own, _REASON, None)):
             found[name] = reason
     return found
+
+
+def check_themes(suite: type) -> None:
+    """Raise TypeError where two of the suite's bases have a test of the same name: one would hide
+    the other."""
+    owners: dict[str, str] = {}
+    for base in suite.__mro__:
+        for name in vars(base):
+            if not name.startswith("test_"):
+                continue
+            if name in owners:
+                raise TypeError(f"{owners[name]} and {base.__name__} both have {name}")
+            owners[name] = base.__name__
 
 
 def check_subclass(suite: type, subclass: type) -> None:

@@ -20,7 +20,7 @@ from .delivery import DeliveryTests
 from .endings import EndingTests
 from .failures import FailureTests
 from .groups import GroupTests
-from .guard import check_subclass
+from .guard import check_subclass, check_themes
 from .headers import HeaderTests
 from .kit import Kit
 from .lookups import LookupTests
@@ -84,6 +84,9 @@ class BackendConformance(
     def test_no_test_is_dropped_or_overridden(self) -> None:
         # Asked again here: attributes can be set and deleted after the class was made.
         check_subclass(BackendConformance, type(self))
+
+
+check_themes(BackendConformance)
 
 
 def _backend(given: str | type[Backend] | Backend) -> Backend:
