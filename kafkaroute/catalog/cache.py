@@ -103,7 +103,8 @@ class RouteCache:
         self._lock = threading.Lock()
         self._flights: dict[str, Flight] = {}
         self._asleep = False
-        self._health = Health(str(self._catalog.describe().get("uri", "")))
+        about = self._catalog.describe()
+        self._health = Health(str(about.get("uri") or about.get("path", "")))
         self._rounds.heed(self._health)
 
     # --- asking -------------------------------------------------------------------------------

@@ -80,6 +80,10 @@ class FileCatalog(Catalog):
     def describe(self) -> Mapping[str, Any]:
         return {"catalog": "file", "path": self._path}
 
+    def scope(self) -> str:
+        user = self._caller[0] if self._caller is not None else None
+        return f"file {self._path} {_digest({'query': [self._before, self._after], 'user': user})}"
+
     def _refuse(self, channel: Channel, status: int, message: str) -> NoReturn:
         if status == 404:
             raise ChannelNotFound(

@@ -72,6 +72,7 @@ def test_an_earlier_due_time_wakes_the_thread():
     done = threading.Event()
     owner.on_work = done.set
     refresher.schedule(time.monotonic() + 3600, owner, "late")
+    time.sleep(0.1)  # until the thread sleeps
     refresher.schedule(time.monotonic() + 0.05, owner, "soon")
     assert done.wait(3)
     assert [key for key, _ in owner.due] == ["soon"]

@@ -348,6 +348,25 @@ def test_a_catalog_that_is_down_is_asked_by_one_channel_at_a_time(bench):
     assert all(bench.cache.get(channel).topic == "u" for channel in channels)
 
 
+def test_once_the_catalog_is_back_all_that_failed_recover_soon(bench):
+    channels = [f"kafka://example.com/c{number}" for number in range(3)]
+    for channel in channels:
+        bench.catalog.script[channel] = route_to("t", channel)
+        bench.cache.get(channel)
+    for channel in channels:
+        bench.catalog.script[channel] = DOWN
+    bench.pass_time(600)
+    before = bench.cache.state(channels[2]).failures
+    while bench.cache.state(channels[2]).failures == before:
+        bench.pass_time(0.5)
+    assert bench.cache.state(channels[2]).next_refresh > 50  # by itself it would wait that long
+    for channel in channels:
+        bench.catalog.script[channel] = route_to("u", channel)
+    bench.cache.refresh(channels[0])
+    bench.pass_time(2.5)
+    assert [bench.cache.get(channel).topic for channel in channels] == ["u"] * 3
+
+
 def test_revoked_access_is_told_to_who_wants_to_know(bench, caplog):
     bench.cache.get(BAR)
     bench.catalog.script[BAR] = CatalogUnauthorized("catalog refused the caller (401)")
@@ -539,6 +558,18 @@ def test_a_question_older_than_an_invalidation_does_not_count(bench):
     bench.catalog.script[BAR] = answer
     bench.cache.refresh(BAR)
     bench.refresher.run_pending()
+    assert bench.cache.get(BAR).topic == "t2"
+
+
+def test_an_outdated_answer_is_not_served_to_later_callers(bench):
+    def answer(question):
+        bench.cache.invalidate(BAR)
+        return route_to("t1")
+
+    bench.catalog.script[BAR] = answer
+    bench.cache.get(BAR)
+    assert bench.cache.peek(BAR) is None
+    bench.catalog.script[BAR] = route_to("t2")
     assert bench.cache.get(BAR).topic == "t2"
 
 

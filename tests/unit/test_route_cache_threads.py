@@ -231,7 +231,10 @@ def test_a_slow_listener_holds_up_nobody_else(opened):
     cache, catalog = opened({BAR: route_to("t1")})
     cache.get(BAR)
 
-    def slow(*_):
+    told = []
+
+    def slow(channel, old, new):
+        told.append(channel)
         entered.set()
         gate.wait(5)
 
@@ -243,8 +246,14 @@ def test_a_slow_listener_holds_up_nobody_else(opened):
     assert cache.get(BAR).topic == "t2"
     catalog.script["kafka://example.com/new"] = route_to("n", "kafka://example.com/new")
     assert cache.get("kafka://example.com/new").topic == "n"
+    # A change that this thread finds is told by the thread that is busy telling.
+    catalog.script["kafka://example.com/new"] = route_to("m", "kafka://example.com/new")
+    cache.invalidate("kafka://example.com/new")
+    assert cache.get("kafka://example.com/new").topic == "m"
     assert time.monotonic() - started < 0.5
     gate.set()
+    wait_for(lambda: len(told) == 2)
+    assert told == [BAR, "kafka://example.com/new"]
 
 
 def test_changes_are_told_in_order(opened):
