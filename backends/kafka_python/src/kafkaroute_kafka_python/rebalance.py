@@ -81,7 +81,7 @@ def make_assignors(strategies: Iterable[str], owned: Callable[[], set[Any]]) -> 
 
 
 class _Unseen:
-    """The finished join of a group, for a coordinator that has not looked at its result yet."""
+    """The join of a group, for a coordinator that has not looked at its result yet."""
 
     is_done = False  # else it would be thrown away, and the group joined again, and so on for ever
 
@@ -112,6 +112,7 @@ def resume_join(coordinator: Any) -> bool:
     if task is not None:
         # A join is only looked at while this is set.
         coordinator.request_rejoin()
-        if task.is_done:
+        if not isinstance(task, _Unseen):
+            # Done or not: it may be done by the time that the I/O thread looks.
             coordinator._join_task = _Unseen(task)
     return bool(getattr(coordinator, "rejoin_needed", False))
