@@ -59,6 +59,24 @@ class GroupTests:
         assert calls.assigned == []
         kit.poll_until(lambda: calls.assigned, consumer)
 
+    def test_a_consumer_that_is_polled_without_waiting_joins(self, kit: Kit) -> None:
+        consumer = kit.consumer()
+        consumer.subscribe([kit.topic()], None, None, None)
+        deadline = time.monotonic() + PATIENCE
+        while not consumer.assignment() and time.monotonic() < deadline:
+            consumer.poll(0)
+        assert consumer.assignment()
+
+    def test_a_consumer_that_is_polled_now_and_then_joins(self, kit: Kit) -> None:
+        consumer = kit.consumer()
+        consumer.subscribe([kit.topic()], None, None, None)
+        deadline = time.monotonic() + PATIENCE
+        while not consumer.assignment() and time.monotonic() < deadline:
+            # As when it takes turns with others: each step of the join ends between two polls.
+            consumer.poll(0.001)
+            time.sleep(0.05)
+        assert consumer.assignment()
+
     def test_callbacks_never_get_an_empty_list(self, kit: Kit) -> None:
         topic, group = kit.topic(1), kit.name("g")
         calls = [Calls(), Calls()]
