@@ -77,7 +77,7 @@ class Kit:
     ) -> BackendProducer:
         """A producer that is closed when the test ends."""
         producer = self.backend.open_producer(self.config(settings, security))
-        self._open.callback(producer.close, 1.0)
+        self._open.callback(producer.close, 0.2)
         return producer
 
     def stranded_producer(self, settings: Mapping[str, Any] | None = None) -> BackendProducer:
@@ -155,7 +155,7 @@ class Kit:
         """`count` messages of `topic` from the beginning, and not one more."""
         consumer = self.reader(topic, partitions)
         messages = self.read(consumer, count)
-        self.expect_nothing(consumer, 0.3)
+        self.expect_nothing(consumer, 0.2)
         return messages
 
     def expect_nothing(self, consumer: BackendConsumer, seconds: float) -> None:
