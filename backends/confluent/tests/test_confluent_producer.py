@@ -166,3 +166,29 @@ def test_metadata_is_kafkaroutes(
 def test_wrong_types_are_the_clients_own_errors(producer: BackendProducer) -> None:
     with pytest.raises(TypeError):
         producer.sender("t")(3)  # type: ignore[arg-type]
+
+
+def test_what_is_produced_after_a_blocking_purge_is_not_purged(
+    embedded_cluster: EmbeddedCluster,
+) -> None:
+    # The bare client fails two of three here: its `blocking` is inverted.
+    for _ in range(20):
+        producer = ConfluentBackend().open_producer(
+            {**embedded_cluster.client_config(), "linger.ms": 5000}
+        )
+        send = producer.sender(embedded_cluster.new_topic())
+        send(b"makes the topic known")
+        producer.flush(10)
+        purged: list[int | None] = []
+        kept: list[int | None] = []
+
+        def report(error: kafkaroute.KafkaError | None, _message: object, to=purged) -> None:
+            to.append(error and error.code())
+
+        for _ in range(5):
+            send(b"v", b"k", -1, report)
+        producer.purge(True, False, True)
+        send(b"v", b"k", -1, lambda error, message, to=kept, say=report: say(error, message, to))
+        assert producer.close(10) == 0
+        assert kept == [None]
+        assert purged == [kafkaroute.KafkaError._PURGE_QUEUE] * 5

@@ -101,7 +101,7 @@ class ConfluentProducer(BackendProducer):
         return to_cluster_metadata(self._call(self._native.list_topics, topic, timeout))
 
     def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
-        self._call(self._native.purge, in_queue, in_flight, blocking)
+        self._call(_purge, self._native, in_queue, in_flight, blocking)
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
         self._redact.add((username, password))
@@ -146,7 +146,7 @@ class ConfluentProducer(BackendProducer):
         finally:
             self._free(serving)
         if serving.failure is not None:
-            raise translated(serving.failure, closed=False)
+            raise serving.failure
         return failed
 
     def _free(self, serving: _Serving) -> None:
@@ -168,6 +168,18 @@ class ConfluentProducer(BackendProducer):
         return f"<ConfluentProducer {'closed' if self._closed else 'open'}>"
 
 
+def _purge(native: Any, in_queue: bool, in_flight: bool, blocking: bool) -> None:
+    """Purge, and when `blocking` return only after it is done.
+
+    confluent-kafka (2.16 and all before) hands `blocking` on inverted, so that True does not
+    wait: of messages produced right after such a call, two in three were purged as well. Asked
+    both ways the call waits in any release, a repaired one included.
+    """
+    native.purge(in_queue, in_flight, True)
+    if blocking:
+        native.purge(in_queue, in_flight, False)
+
+
 class _Serving:
     """Serves a producer's callbacks to the end, whatever they raise."""
 
@@ -180,26 +192,28 @@ class _Serving:
         deadline = float("inf") if timeout < 0 else time.monotonic() + timeout
         while True:
             left = deadline - time.monotonic()
-            try:
-                if not self._native.flush(max(0.0, min(left, _SLICE))):
-                    return
-            except Exception as error:
-                self.failure = self.failure or error
-            if left <= 0:
+            if not self._serve(self._native.flush, max(0.0, min(left, _SLICE))) or left <= 0:
                 return
 
     def purge(self) -> int:
         """Fail what is left, serve the reports; returns how many messages that were."""
         failed = self.waiting()
         if failed:
-            self._native.purge(True, True, True)
+            _purge(self._native, True, True, True)
             self.until(_PURGE_PATIENCE)
         return failed
 
     def waiting(self) -> int:
         """Messages not yet reported; events are served first, since they count as well."""
+        self._serve(self._native.poll, 0)
+        return len(self._native)
+
+    def _serve(self, function: Callable[[float], int], timeout: float) -> int:
         try:
-            self._native.poll(0)
+            return function(timeout)
+        except confluent_kafka.KafkaException as error:
+            # So poll() and flush() tell that the client failed for good, which is no longer news.
+            _log.warning("closing a failed client: %s", error)
         except Exception as error:
             self.failure = self.failure or error
         return len(self._native)
