@@ -180,7 +180,11 @@ def carry_flights(
             {**common, "KAFKAROUTE_CONFIG_PROFILE": "flightsOut"},
         )
         produced, consumed = _watch(producer, consumer, service, lead, progress, deadline)
-    return _results(backend, produced, consumed)
+        results = _results(backend, produced, consumed)
+        if not all(result.sound for result in results):
+            for app in (producer, consumer, service):
+                print(f"{app.name} wrote:\n{app.tail()}", file=sys.stderr)
+    return results
 
 
 def _address(service: App) -> str:
