@@ -91,7 +91,14 @@ def test_resolve_for_people(catalog, capsys, tmp_path):
         (["resolve", "kafka://example.com/bar"], 2, "service_gateway_uri is missing"),
         (["resolve", "bar", "--catalog", "CATALOG"], 1, "has no scheme"),
         (
-            "resolve kafka://example.com/nope --catalog CATALOG --config-profile durableWrite".split(),
+            [
+                "resolve",
+                "kafka://example.com/nope",
+                "--catalog",
+                "CATALOG",
+                "--config-profile",
+                "durableWrite",
+            ],
             1,
             "knows no topic for channel kafka://example.com/nope",
         ),
