@@ -16,6 +16,7 @@ from kafkaroute.messages import (
 )
 
 from .errors import mapped
+from .internals import private
 from .offsets import native_partition
 from .pump import Pump
 from .rebalance import Listener
@@ -311,6 +312,7 @@ class Assignment:
         fresh = [tp for tp in partitions if tp not in self.owned]
         self.owned.update(fresh)
         self._took(fresh)
+        self._start_over(fresh)
         for tp in fresh:
             if tp in self.paused:
                 self._native.pause(tp)
@@ -318,6 +320,17 @@ class Assignment:
         self._call(self._callbacks.assign, event)
         if event.handled and event.claimed is not None:
             self._decline(set(partitions) - event.claimed)
+
+    def _start_over(self, partitions: list[Any]) -> None:
+        """Read on at the committed offsets.
+
+        After an eager rebalance kafka-python goes on where it was on partitions that it keeps;
+        librdkafka asks the group, and what was not committed comes again.
+        """
+        states = private(self._native, "_subscription", "assignment")
+        for tp in partitions if states is not None else ():
+            if tp in states:
+                states[tp] = type(states[tp])()
 
     def _on_revoked(self, partitions: list[Any]) -> None:
         self._leave(partitions, self._callbacks.revoke, commit=True)

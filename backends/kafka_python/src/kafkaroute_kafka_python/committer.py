@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ CommitCallback = Callable[[KafkaError | None, list[TopicPartition]], Any]
 
 
 class Committer:
-    """Commits for one consumer. Callbacks (``on_commit``) wait in :attr:`reports` for poll()."""
+    """Commits for one consumer; `post` takes calls of ``on_commit`` to the thread that polls."""
 
     def __init__(
         self,
@@ -40,14 +39,15 @@ class Committer:
         on_commit: CommitCallback | None,
         request_timeout: float,
         auto_interval: float | None,
+        post: Callable[[Callable[[], Any]], None],
     ) -> None:
+        self._post = post
         self._store = store
         self._on_commit = on_commit
         self._timeout = request_timeout
         self._auto_interval = auto_interval
         self._closed = False
         self._native: Any = None
-        self.reports: deque[tuple[KafkaError | None, list[TopicPartition]]] = deque()
 
     def opened(self, native: Any) -> None:
         self._native = native
@@ -96,15 +96,10 @@ class Committer:
         else:
             self._done(due)
 
-    def serve(self) -> None:
-        """Call ``on_commit`` for what is done, on this thread."""
-        while self.reports:
-            try:
-                error, partitions = self.reports.popleft()
-            except IndexError:
-                return
-            if self._on_commit is not None:
-                self._on_commit(error, partitions)
+    def _report(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        callback = self._on_commit
+        if callback is not None:
+            self._post(lambda: callback(error, partitions))
 
     def _commit(self, offsets: Mapping[Any, Stored], timeout: float) -> None:
         self._native.commit(native_offsets(offsets), timeout_ms=timeout * 1000)
@@ -128,15 +123,13 @@ class Committer:
     def _done(self, offsets: Mapping[Any, Stored]) -> list[TopicPartition]:
         self._store.mark_committed(offsets)
         answers = to_application(offsets)
-        if self._on_commit is not None:
-            self.reports.append((None, answers))
+        self._report(None, answers)
         return answers
 
     def _failed(self, offsets: Mapping[Any, Stored], exc: BaseException) -> None:
         error = to_kafka_error(exc)
         logger.warning("offset commit failed: %s", error.str())
-        if self._on_commit is not None:
-            self.reports.append((error, to_application(offsets)))
+        self._report(error, to_application(offsets))
 
     async def _auto_commit(self) -> None:
         """Runs on the I/O thread, so that a slow application's offsets are committed in time."""

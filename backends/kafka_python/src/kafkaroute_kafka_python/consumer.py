@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,8 +38,14 @@ from .offsets import OffsetStore, Stored, from_application, native_partition
 from .opener import Opener
 from .rebalance import make_assignors, resume_join
 from .translate import ConsumerPlan
+from .troubles import Troubles
 
 __all__ = ["KafkaPythonConsumer"]
+
+#: Told as events where there is no ``error_cb``; a single lost connection is not.
+_WORTH_AN_EVENT = frozenset(
+    {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError._ALL_BROKERS_DOWN}
+)
 
 logger = logging.getLogger("kafkaroute.backend.kafka_python")
 
@@ -69,6 +75,7 @@ class KafkaPythonConsumer(BackendConsumer):
         self._buffer = FetchBuffer()
         self._watch = FetchWatch()
         self._events: deque[Message] = deque()
+        self._calls: deque[Callable[[], Any]] = deque()
         self._ends: dict[Any, int] = {}
         self._closed = False
         self._native: Any = None
@@ -86,9 +93,11 @@ class KafkaPythonConsumer(BackendConsumer):
             plan.on_commit,
             plan.request_timeout,
             plan.auto_commit_interval if plan.auto_commit else None,
+            self._calls.append,
         )
         self._assignment = Assignment(self._took, self._leaving, self._interrupted)
         self._health = Health(self._note, self._assignment.topics)
+        self._troubles = Troubles(self._client_error)
         assignors = make_assignors(plan.strategies, lambda: self._assignment.owned)
         self._opener: Opener[Any] = Opener(
             "consumer",
@@ -97,10 +106,12 @@ class KafkaPythonConsumer(BackendConsumer):
                 partition_assignment_strategy=assignors,
                 kafka_client=factory,
             ),
-            make_client=partial(make_consumer_client, self._watch, plan.auto_create),
+            make_client=partial(
+                make_consumer_client, self._watch, self._troubles, plan.auto_create
+            ),
             client_kwargs=plan.client_kwargs,
             on_open=lambda _: self._health.watch(self._opener.client),
-            on_trouble=self._note,
+            on_trouble=self._troubles.tell,
             secrets=plan.secrets,
         )
         self._opener.start()
@@ -108,7 +119,11 @@ class KafkaPythonConsumer(BackendConsumer):
     # -- reading ---------------------------------------------------------------------------------
 
     def poll(self, timeout: float) -> Message | None:
-        if self._buffer and not self._events and time.monotonic() < self._service_at:
+        if (
+            self._buffer
+            and not (self._events or self._calls)
+            and time.monotonic() < self._service_at
+        ):
             return self._next()
         return self._poll(timeout)
 
@@ -140,7 +155,7 @@ class KafkaPythonConsumer(BackendConsumer):
         deadline = None if timeout < 0 else now + timeout
         first = True
         while True:
-            self._committer.serve()
+            self._serve_calls()
             now = time.monotonic()
             left = _SLICE if deadline is None else min(_SLICE, deadline - now)
             if self._buffer:
@@ -257,6 +272,14 @@ class KafkaPythonConsumer(BackendConsumer):
         """Queue an error event; called from any thread."""
         self._events.append(_event(error, topic))
 
+    def _client_error(self, error: KafkaError) -> None:
+        """An error of no one topic; called from any thread."""
+        callback = self._plan.on_error
+        if callback is not None:
+            self._calls.append(lambda: callback(error))
+        elif error.code() in _WORTH_AN_EVENT:
+            self._note(error)
+
     def _note_ends(self) -> None:
         if self._positions is None:
             return
@@ -294,6 +317,10 @@ class KafkaPythonConsumer(BackendConsumer):
     def _interrupted(self, partitions: list[Any]) -> None:
         """Nothing that was fetched of these partitions may be delivered any more."""
         for partition in partitions:
+            first = self._buffer.first_offset(partition)
+            if first is not None:
+                # kafka-python believes them read, and may keep the partition in the end.
+                self._assignment.start_at(partition, first)
             self._buffer.drop(partition)
             self._ends.pop(partition, None)
             self._watch.marks.pop(partition, None)
@@ -465,6 +492,7 @@ class KafkaPythonConsumer(BackendConsumer):
     def close(self) -> None:
         if self._closed:
             return
+        self._troubles.closing = True
         try:
             if self._native is None:
                 self._opener.abandon()
@@ -486,7 +514,12 @@ class KafkaPythonConsumer(BackendConsumer):
         finally:
             self._committer.stop()
             self._health.stop()
-        self._committer.serve()
+        self._serve_calls()
+
+    def _serve_calls(self) -> None:
+        """``on_commit`` and ``error_cb``, on this thread."""
+        while self._calls:
+            self._calls.popleft()()
 
     def _opened_within(self, timeout: float) -> Any:
         """The native consumer; KafkaException ``_TIMED_OUT`` when it is not there in time."""

@@ -56,6 +56,8 @@ def to_kafka_error(exc: BaseException) -> KafkaError:
     if isinstance(exc, _FATAL):
         return KafkaError(KafkaError._FENCED, str(exc), fatal=True)
     text = str(exc) or type(exc).__name__
+    if isinstance(exc, kp.KafkaConnectionError) and "Handshake failed" in text:
+        return KafkaError(KafkaError._SSL, text)
     if "Unrecognized partition" in text:
         return KafkaError(KafkaError._UNKNOWN_PARTITION, text)
     for kind, code in _LOCAL:

@@ -45,6 +45,13 @@ class FetchBuffer:
             self._chunks.popleft()
         return chunk.partition, record
 
+    def first_offset(self, partition: Any) -> int | None:
+        """Where the partition's undelivered records begin; None where there are none."""
+        for chunk in (*self._withheld.get(partition, ()), *self._chunks):
+            if chunk.partition == partition:
+                return int(chunk.records[chunk.index].offset)
+        return None
+
     def holds(self, partition: Any) -> bool:
         if partition in self._withheld:
             return True

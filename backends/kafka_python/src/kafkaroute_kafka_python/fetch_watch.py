@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .library import FetchRequest, KafkaConnectionManager, KafkaNetClient, KafkaPartition
+from .connections import WatchedManager
+from .library import KafkaNetClient, KafkaPartition
 from .pump import Pump
+from .troubles import Troubles
 
 __all__ = ["FetchWatch", "Watermarks", "make_consumer_client"]
 
@@ -46,23 +48,14 @@ class FetchWatch:
         return marks.last_stable if read_committed else marks.high
 
 
-class _WatchingManager(KafkaConnectionManager):  # type: ignore[misc]  # untyped library
-    """Looks at fetch answers as they pass."""
-
-    watch: FetchWatch | None = None
-
-    def send(self, request: Any, node_id: Any = None, request_timeout_ms: Any = None) -> Any:
-        future = super().send(request, node_id=node_id, request_timeout_ms=request_timeout_ms)
-        if self.watch is not None and isinstance(request, FetchRequest):
-            future.add_callback(self.watch.observe)
-        return future
-
-
-def make_consumer_client(watch: FetchWatch, auto_create: bool, **configs: Any) -> Any:
+def make_consumer_client(
+    watch: FetchWatch, troubles: Troubles, auto_create: bool, **configs: Any
+) -> Any:
     """A network client whose event loop serves callbacks and whose fetches are watched."""
     net = Pump(**configs)
-    manager = _WatchingManager(net, **configs)
-    manager.watch = watch
+    manager = WatchedManager(net, **configs)
+    manager.on_fetched = watch.observe
+    manager.on_lost = troubles.connection_lost
     # The library does not pass this setting on to its metadata requests.
     manager.cluster.config["allow_auto_create_topics"] = auto_create
     # So that bootstrapping, too, is driven by a thread of the loop's own.

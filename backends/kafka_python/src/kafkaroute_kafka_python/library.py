@@ -25,6 +25,7 @@ with warnings.catch_warnings():
     from kafka.net.selector import NetworkSelector
     from kafka.producer.producer_batch import ProducerBatch
     from kafka.protocol.consumer import FetchRequest
+    from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
     from kafka.protocol.metadata import MetadataRequest
     from kafka.record.memory_records import MemoryRecordsBuilder
     from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
@@ -38,6 +39,7 @@ __all__ = [
     "AbstractTokenProvider",
     "AsyncConsumerRebalanceListener",
     "ConsumerGroupMetadata",
+    "ConsumerProtocolAssignment",
     "CooperativeStickyAssignor",
     "FetchRequest",
     "Future",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from threading import Lock
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from kafkaroute.errors import ClosedError
 from kafkaroute.messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
 
 from .appender import Appender, Pairs, make_appender
+from .connections import WatchedManager
 from .errors import failure, mapped
 from .internals import private, update_credentials
 from .library import KafkaNetClient, KafkaProducer, NetworkSelector, kp
@@ -26,10 +27,9 @@ from .topic_keeper import TopicKeeper
 from .topics import Topic, Waiting
 from .transactions import Transactions
 from .translate import ProducerPlan
+from .troubles import Troubles
 
 __all__ = ["KafkaPythonProducer"]
-
-logger = logging.getLogger("kafkaroute.backend.kafka_python")
 
 _NO_HEADERS: Pairs = []
 #: Seconds between two looks of flush() at whether the client has opened.
@@ -43,16 +43,17 @@ class KafkaPythonProducer(BackendProducer):
         self._plan = plan
         self._reports = Reports(plan.max_messages, plan.max_bytes, only_errors=plan.only_errors)
         self._keeper = TopicKeeper(self._reports, plan.message_timeout, plan.propagation_max)
+        self._troubles = Troubles(self._trouble)
         self._closed = False
         self._close_lock = Lock()
         self._append: Appender | None = None
         self._opener: Opener[Any] = Opener(
             "producer",
             build=lambda factory: KafkaProducer(**plan.kwargs, kafka_client=factory),
-            make_client=_make_client,
+            make_client=partial(_make_client, self._troubles),
             client_kwargs=plan.client_kwargs,
             on_open=self._opened,
-            on_trouble=lambda error: logger.info("producer is not connected: %s", error.str()),
+            on_trouble=self._troubles.tell,
             secrets=plan.secrets,
         )
         self._transactions = Transactions(self._opener, self) if plan.transactional else None
@@ -65,6 +66,11 @@ class KafkaPythonProducer(BackendProducer):
             config["delivery_timeout_ms"] = self._plan.message_timeout * 1000
         self._append = make_appender(native, self._reports, self._plan.batch_messages)
         self._keeper.opened(self._opener.client, self._append)
+
+    def _trouble(self, error: KafkaError) -> None:
+        callback = self._plan.on_error
+        if callback is not None:
+            self._reports.call(lambda: callback(error))
 
     def sender(self, topic: str) -> Sender:
         state = self._topic(topic)
@@ -207,6 +213,7 @@ class KafkaPythonProducer(BackendProducer):
                 return 0
             left = self.flush(timeout)
             self._closed = True
+            self._troubles.closing = True
             for topic in list(self._keeper.topics.values()):
                 topic.ready = False
             self._keeper.close()
@@ -283,8 +290,11 @@ class _Flushing:
             self._counter.decrement()
 
 
-def _make_client(**configs: Any) -> Any:
-    return KafkaNetClient(net=NetworkSelector(**configs), **configs)
+def _make_client(troubles: Troubles, **configs: Any) -> Any:
+    net = NetworkSelector(**configs)
+    manager = WatchedManager(net, **configs)
+    manager.on_lost = troubles.connection_lost
+    return KafkaNetClient(net=net, manager=manager, **configs)
 
 
 def _refusal(exc: BaseException) -> BaseException:

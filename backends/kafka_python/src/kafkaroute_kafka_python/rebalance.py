@@ -7,6 +7,7 @@ from typing import Any
 
 from .library import (
     AsyncConsumerRebalanceListener,
+    ConsumerProtocolAssignment,
     CooperativeStickyAssignor,
     RangePartitionAssignor,
     RoundRobinPartitionAssignor,
@@ -70,11 +71,39 @@ class _HonestCooperativeSticky(CooperativeStickyAssignor):  # type: ignore[misc]
         return super().metadata(wanted)
 
 
+class _RoundRobin(RoundRobinPartitionAssignor):  # type: ignore[misc]  # untyped library
+    """Deals the partitions of all topics out in turn.
+
+    The library's own fails with a KeyError where members subscribe to different topics.
+    """
+
+    @classmethod
+    def assign(cls, cluster: Any, members: Iterable[Any]) -> dict[str, Any]:
+        # Static members first, as the library has it, so that they keep what they have.
+        dealt = sorted(
+            members, key=lambda member: (member.group_instance_id is None, member.member_id)
+        )
+        topics = sorted({topic for member in dealt for topic in member.metadata.topics})
+        hands: dict[str, dict[str, list[int]]] = {member.member_id: {} for member in dealt}
+        turn = 0
+        for topic in topics:
+            for partition in sorted(cluster.partitions_for_topic(topic) or ()):
+                while topic not in dealt[turn % len(dealt)].metadata.topics:
+                    turn += 1
+                hand = hands[dealt[turn % len(dealt)].member_id]
+                hand.setdefault(topic, []).append(partition)
+                turn += 1
+        return {
+            member_id: ConsumerProtocolAssignment(cls.version, sorted(hand.items()), b"")
+            for member_id, hand in hands.items()
+        }
+
+
 def make_assignors(strategies: Iterable[str], owned: Callable[[], set[Any]]) -> list[Any]:
     """Assignors by librdkafka's names; `owned` tells what the consumer owns just now."""
     makers: dict[str, Callable[[], Any]] = {
         "range": RangePartitionAssignor,
-        "roundrobin": RoundRobinPartitionAssignor,
+        "roundrobin": _RoundRobin,
         "cooperative-sticky": lambda: _HonestCooperativeSticky(owned),
     }
     return [makers[name]() for name in strategies]

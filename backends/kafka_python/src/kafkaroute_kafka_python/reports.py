@@ -79,7 +79,7 @@ class Reports:
         self._max_bytes = max_bytes
         self._only_errors = only_errors
         self._changed = Condition()
-        self._ready: deque[tuple[Outcome, int, Delivery]] = deque()
+        self._ready: deque[tuple[Outcome, int, Delivery] | Callable[[], Any]] = deque()
         self.messages = 0
         self.bytes = 0
 
@@ -128,14 +128,24 @@ class Reports:
         # As many as there are now: callbacks that produce must not keep this thread for ever.
         for _ in range(len(ready)):
             try:
-                outcome, index, delivery = ready.popleft()
+                item = ready.popleft()
             except IndexError:
                 break  # another thread polls, too
             served += 1
+            if not isinstance(item, tuple):
+                item()
+                continue
+            outcome, index, delivery = item
             self._free(1, delivery.size)
             error, message = _present(outcome, index, delivery)
             delivery.callback(error, message)
         return served
+
+    def call(self, callback: Callable[[], Any]) -> None:
+        """Let the thread that polls run `callback`; it counts as no message."""
+        with self._changed:
+            self._ready.append(callback)
+            self._changed.notify_all()
 
     def wait_change(self, timeout: float | None) -> None:
         """Wait until there is something to serve or nothing is outstanding."""

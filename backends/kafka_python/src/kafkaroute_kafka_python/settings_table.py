@@ -83,6 +83,7 @@ sasl.kerberos.service.name | * | str | kafka |
 sasl.oauthbearer.config | * | secret | |
 sasl.oauthbearer.method | * | str | default | default
 oauth_cb | * | callable | |
+error_cb | * | callable | |
 group.id | C | str | |
 group.instance.id | C | str | |
 partition.assignment.strategy | C | str | range,roundrobin |
@@ -162,7 +163,6 @@ log.queue | * | bool | false |
 statistics.interval.ms | * | int | 0 | 0..86400000
 enabled_events | * | int | 0 | 0..{_MAX}
 retry.backoff.max.ms | * | int | 1000 | 1..300000
-error_cb | * | callable | |
 throttle_cb | * | callable | |
 stats_cb | * | callable | |
 logger | * | callable | |

@@ -58,6 +58,7 @@ class ProducerPlan:
     message_timeout: float
     propagation_max: float
     on_delivery: Callable[..., Any] | None
+    on_error: Callable[[KafkaError], Any] | None
     only_errors: bool
     transactional: bool
 
@@ -81,6 +82,7 @@ class ConsumerPlan:
     max_poll_interval: float
     request_timeout: float
     on_commit: Callable[..., Any] | None
+    on_error: Callable[[KafkaError], Any] | None
 
 
 def plan_producer(settings: Settings) -> ProducerPlan:
@@ -130,6 +132,7 @@ def plan_producer(settings: Settings) -> ProducerPlan:
         message_timeout=timeout / 1000,
         propagation_max=settings.int("topic.metadata.propagation.max.ms") / 1000,
         on_delivery=settings["on_delivery"],
+        on_error=settings["error_cb"],
         only_errors=bool(settings["delivery.report.only.error"]),
         transactional=bool(settings["transactional.id"]),
     )
@@ -199,6 +202,7 @@ def plan_consumer(settings: Settings) -> ConsumerPlan:
         max_poll_interval=settings.int("max.poll.interval.ms") / 1000,
         request_timeout=kwargs["request_timeout_ms"] / 1000,
         on_commit=settings["on_commit"],
+        on_error=settings["error_cb"],
     )
 
 
