@@ -31,8 +31,7 @@ class ClusterFeature(StrEnum):
     STATIC_MEMBERSHIP = "static group membership"
     UNKNOWN_TOPICS = "topics that do not exist until they are created"
     PROMPT_FETCH = "fetches answered as soon as there is data"
-    COMMIT_ON_REVOKE = "commits while a group rebalances"
-    PROMPT_REBALANCE = "rebalances that end before the session timeout"
+    SEVERAL_MEMBERS = "prompt and reliable rebalances among several members"
 
 
 class Cluster(ABC):

@@ -3,7 +3,9 @@
 Starts in milliseconds and needs no JVM. Other processes may use it while this one lives.
 Its limits, measured with librdkafka 2.16: each partition keeps the last 5 MB or 100,000 batches;
 unknown topics appear when first asked for; no admin calls, no TLS, no SASL, no isolation of
-transactions; offsets by timestamp are always -1; cooperative rebalancing does not converge.
+transactions; offsets by timestamp are always -1; cooperative rebalancing does not converge. A group
+of several members works, but slowly (a rebalance lasts until a second before the session timeout),
+refuses commits meanwhile, and may answer a SyncGroup that comes late with INVALID_REQUEST.
 """
 
 from __future__ import annotations

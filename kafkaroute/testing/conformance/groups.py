@@ -77,6 +77,7 @@ class GroupTests:
             time.sleep(0.05)
         assert consumer.assignment()
 
+    @needs(ClusterFeature.SEVERAL_MEMBERS)
     def test_callbacks_never_get_an_empty_list(self, kit: Kit) -> None:
         topic, group = kit.topic(1), kit.name("g")
         calls = [Calls(), Calls()]
@@ -210,7 +211,7 @@ class GroupTests:
         assert consumer.memberid()
         assert consumer.consumer_group_metadata() is not None
 
-    @needs(ClusterFeature.PROMPT_REBALANCE)
+    @needs(ClusterFeature.SEVERAL_MEMBERS)
     def test_close_leaves_the_group_at_once(self, kit: Kit) -> None:
         topic, group = kit.topic(), kit.name("g")
         settings = {"session.timeout.ms": 30_000}

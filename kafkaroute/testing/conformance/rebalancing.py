@@ -65,7 +65,7 @@ def _subscribe_committing(member: BackendConsumer, topic: str, calls: Calls | No
 
 
 class RebalancingTests:
-    @needs(ClusterFeature.COMMIT_ON_REVOKE)
+    @needs(ClusterFeature.SEVERAL_MEMBERS)
     def test_second_member_joins_and_leaves(self, kit: Kit) -> None:
         load, group = _Load(kit), kit.name("g")
         load.write(20)
@@ -89,6 +89,7 @@ class RebalancingTests:
         load.write(20)
         load.read_everything(first)
 
+    @needs(ClusterFeature.SEVERAL_MEMBERS)
     def test_members_may_use_round_robin(self, kit: Kit) -> None:
         topics, group = [kit.topic(), kit.topic()], kit.name("g")
         settings = {"partition.assignment.strategy": "roundrobin"}
@@ -98,7 +99,7 @@ class RebalancingTests:
         # range would give the first partition of both topics to the same member.
         kit.poll_until(lambda: [len(member.assignment()) for member in members] == [1, 1], *members)
 
-    @needs(ClusterFeature.COMMIT_ON_REVOKE)
+    @needs(ClusterFeature.SEVERAL_MEMBERS)
     def test_all_commits_of_a_rebalance_are_seen(self, kit: Kit) -> None:
         topic, group = kit.topic(2), kit.name("g")
         for partition in (0, 1):
