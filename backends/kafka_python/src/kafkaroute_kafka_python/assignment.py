@@ -99,6 +99,10 @@ class Assignment:
         """Whether there is anything to poll for."""
         return self._topics is not None or bool(self._manual)
 
+    def is_known(self, topic: str) -> bool:
+        """Whether metadata names the topic's partitions."""
+        return bool(self._cluster.partitions_for_topic(topic))
+
     def topics_of_group(self) -> list[str] | None:
         """The subscription, or None under manual assignment."""
         return self._topics
@@ -285,6 +289,12 @@ class Assignment:
                 native.seek_to_beginning(tp)
             elif offset == OFFSET_END:
                 native.seek_to_end(tp)
+
+    def rewind(self, tp: Any, offset: int) -> None:
+        """Records from `offset` on are dropped, which kafka-python believes to be read; it may keep
+        the partition in the end. (In a cooperative rebalance it has taken it away by now.)"""
+        if self._native is not None and tp in self._native.assignment():
+            self.start_at(tp, offset)
 
     def set_start(self, tp: Any, offset: int) -> bool:
         """Before the client is open: where a manually assigned partition is to start."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .library import FetchRequest, KafkaConnectionManager
+from .transports import open_transport
 
 __all__ = ["WatchedManager"]
 
@@ -27,6 +28,9 @@ class WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # untyped l
         if connection is not before and self.on_lost is not None:
             connection.close_future.add_errback(self.on_lost)
         return connection
+
+    async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
+        return await open_transport(self, node, timeout_at)
 
     def send(self, request: Any, node_id: Any = None, request_timeout_ms: Any = None) -> Any:
         future = super().send(request, node_id=node_id, request_timeout_ms=request_timeout_ms)

@@ -57,3 +57,8 @@ def update_credentials(client: Any, username: str, password: str) -> None:
         known = getattr(manager, memory, None)
         if known is not None:
             known.clear()
+    # Somebody may be sleeping out the back-off of the first connection.
+    wake = private(manager, "_bootstrap_wakeup", "notify")
+    net = private(manager, "_net")
+    if wake is not None and net is not None:
+        net.call_soon_threadsafe(wake)

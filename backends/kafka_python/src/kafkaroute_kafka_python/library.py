@@ -19,10 +19,11 @@ with warnings.catch_warnings():
     from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
     from kafka.future import Future
     from kafka.net.compat import KafkaNetClient
-    from kafka.net.inet import KafkaNetSocket
+    from kafka.net.inet import KafkaNetSocket, create_connection
     from kafka.net.manager import KafkaConnectionManager
     from kafka.net.sasl.oauth import AbstractTokenProvider
     from kafka.net.selector import NetworkSelector
+    from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
     from kafka.producer.producer_batch import ProducerBatch
     from kafka.protocol.consumer import FetchRequest
     from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
@@ -50,6 +51,8 @@ __all__ = [
     "KafkaNetSocket",
     "KafkaPartition",
     "KafkaProducer",
+    "KafkaSSLTransport",
+    "KafkaTCPTransport",
     "MemoryRecordsBuilder",
     "MetadataRequest",
     "NetworkSelector",
@@ -57,6 +60,7 @@ __all__ = [
     "ProducerBatch",
     "RangePartitionAssignor",
     "RoundRobinPartitionAssignor",
+    "create_connection",
     "kafka_version",
     "kp",
 ]

@@ -19,8 +19,10 @@ logger = logging.getLogger("kafkaroute.backend.kafka_python")
 
 NativeT = TypeVar("NativeT")
 
-#: Milliseconds of one attempt to reach a bootstrap server; short, so that close() need not wait.
-_ATTEMPT_MS = 1000
+#: Seconds between two looks at whether the client was closed while it was opening.
+_LOOK = 0.1
+#: Longest wait for the opener's thread to end, in seconds.
+_END = 5.0
 #: Seconds between two attempts after a refusal.
 _PAUSE = 0.25
 
@@ -80,7 +82,7 @@ class Opener(Generic[NativeT]):
     def abandon(self) -> None:
         """Stop trying; a client that is half open is closed."""
         self._stop.set()
-        self._thread.join(_ATTEMPT_MS / 1000 + 4)
+        self._thread.join(_END)
 
     def _run(self) -> None:
         try:
@@ -114,14 +116,10 @@ class Opener(Generic[NativeT]):
 
         try:
             native = self._build(factory)
-        except (kp.KafkaTimeoutError, kp.KafkaConnectionError) as exc:
+        except (kp.RetriableError, kp.SaslAuthenticationFailedError, _Stopped) as exc:
             self._give_up(client)
-            code = KafkaError._ALL_BROKERS_DOWN
-            self._trouble(KafkaError(code, f"no bootstrap server answers: {exc}"))
-            return None
-        except (kp.SaslAuthenticationFailedError, kp.UnsupportedSaslMechanismError) as exc:
-            self._give_up(client)
-            self._trouble(to_kafka_error(exc))
+            if not isinstance(exc, _Stopped):
+                self._trouble(to_kafka_error(exc))
             return None
         except BaseException:
             self._give_up(client)
@@ -129,32 +127,38 @@ class Opener(Generic[NativeT]):
         if self._stop.is_set():
             native.close()  # type: ignore[attr-defined]
             return None
-        self._last_code = None
         # Modules of the library may have been imported only now; their loggers are new.
         protect_logs()
         return native
 
     def _bootstrap(self, client: KafkaNetClient) -> None:
+        """Reach any bootstrap server, in as many attempts as it takes."""
         manager = client._manager
-        while not self._stop.is_set():
-            try:
-                manager.bootstrap(_ATTEMPT_MS)
-            except (kp.KafkaTimeoutError, kp.KafkaConnectionError) as exc:
-                refused = _refusal(manager)
-                if refused is not None:
-                    raise refused from exc
+        done = Event()
+        future = manager.bootstrap_async(None)
+        future.add_both(lambda _: done.set())
+        driven_elsewhere = client._net._io_thread is not None
+        while not future.is_done:
+            if self._stop.is_set():
+                raise _Stopped
+            if driven_elsewhere:
+                done.wait(_LOOK)
+            else:
+                client.poll(timeout_ms=_LOOK * 1000, future=future)
+            failing = getattr(manager, "_backoff", {})
+            if all(broker.node_id in failing for broker in client.cluster.bootstrap_brokers()):
                 self._trouble(
-                    KafkaError(KafkaError._ALL_BROKERS_DOWN, f"no bootstrap server answers: {exc}")
+                    KafkaError(KafkaError._ALL_BROKERS_DOWN, "no bootstrap server can be used")
                 )
-                continue
-            return
-        raise kp.KafkaConnectionError("closed while opening")
+        if future.exception is not None:
+            raise future.exception
 
     def _trouble(self, error: KafkaError) -> None:
-        if error.code() != self._last_code and not self._stop.is_set():
-            self._last_code = error.code()
-            logger.warning("cannot connect yet: %s", error.str())
-            self._on_trouble(error)
+        if self._stop.is_set() or error.code() == self._last_code:
+            return
+        self._last_code = error.code()
+        logger.warning("cannot connect yet: %s", error.str())
+        self._on_trouble(error)
 
     @staticmethod
     def _give_up(client: Any) -> None:
@@ -166,7 +170,5 @@ class Opener(Generic[NativeT]):
             logger.debug("closing a half-open client failed", exc_info=True)
 
 
-def _refusal(manager: Any) -> BaseException | None:
-    """Why a broker refused the credentials, if one did: worth telling apart from "down"."""
-    failures = getattr(manager, "_auth_failures", None)
-    return next(iter(failures.values()), None) if failures else None
+class _Stopped(Exception):
+    """The client was closed while it was opening."""
