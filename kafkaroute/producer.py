@@ -58,11 +58,12 @@ class Producer:
 
     def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
         self._senders: dict[str, Sender] = {}
+        self._homes: dict[str, Place] = {}
         self._lock = RLock()
         self._retired: list[_Retired] = []
         self._closed = False
         self._router: Router[BackendProducer] = Router(Settings.load(config), "produce", _open)
-        self._router.follow(self._follow)
+        self._router.follow(self._follow, self._expire)
         self._transactions: Transactions | None = None
         on_fork(self)
 
@@ -131,9 +132,11 @@ class Producer:
         route = self._router.route(channel)  # may ask the catalog: not under the lock
         with self._lock:
             self._check_open()
-            client = self._router.client(self._router.place(route))
+            place = self._router.place(route)
+            client = self._router.client(place)
             if self._transactions is not None:
                 self._transactions.bind(client, channel)
+            self._homes[channel] = place
             sender = self._senders[channel] = client.sender(route.topic)
             return sender
 
@@ -151,12 +154,19 @@ class Producer:
                 _log.warning("channel %s stays where it is: new place refused: %s", channel, error)
                 return
             self._senders[channel] = client.sender(new.topic)
+            self._homes[channel] = place
             _log.info("channel %s now goes to topic %s at %r", channel, new.topic, place)
             self._retire_unused()
 
+    def _expire(self, channel: str) -> None:
+        """The route is too old to be used: the next produce() asks, and raises what it is told."""
+        with self._lock:
+            if self._senders.pop(channel, None) is not None:
+                del self._homes[channel]
+                _log.error("channel %s: the catalog confirmed no route for too long", channel)
+
     def _retire_unused(self) -> None:
-        peek = self._router.cache.peek
-        used = {self._router.place(r) for r in map(peek, self._senders) if r is not None}
+        used = set(self._homes.values())
         for place in [p for p in self._router.places() if p not in used]:
             if (client := self._router.forget(place)) is not None:
                 self._retired.append(_Retired(client))

@@ -64,21 +64,37 @@ class Router(Generic[ClientT]):
         self._clients: dict[Place, ClientT] = {}
         self._backend = choose_backend(settings.backend)
         self.cache: RouteCache = acquire_cache(settings, intent)
-        self._listener: RouteListener | None = None
+        self._stop_following: Callable[[], None] | None = None
 
-    def follow(self, listener: RouteListener) -> None:
-        """Have the method `listener` called as :meth:`RouteCache.watch` says, until close(). It is
-        held weakly: the cache lives as long as the process and must not keep its owner alive."""
-        method, cache = WeakMethod(listener), self.cache
+    def follow(
+        self, changed: RouteListener, expired: Callable[[str], object] | None = None
+    ) -> None:
+        """Have methods called until close(): `changed` as :meth:`RouteCache.watch` says, `expired`
+        with a channel whose route is too old to be used. They are held weakly: the cache may live
+        as long as the process and must not keep its user alive."""
+        cache = self.cache
+        on_change = WeakMethod(changed)
+        on_expiry = WeakMethod(expired) if expired is not None else None
 
-        def call(channel: str, old: Route, new: Route) -> None:
-            if (bound := method()) is not None:
-                bound(channel, old, new)
+        def tell_change(channel: str, old: Route, new: Route) -> None:
+            if (method := on_change()) is not None:
+                method(channel, old, new)
             else:
-                cache.unwatch(call)
+                cache.unwatch(tell_change)
 
-        self._listener = call
-        cache.watch(call)
+        def tell_error(channel: str, _route: Route, _error: Exception | None) -> None:
+            if on_expiry is None or (method := on_expiry()) is None:
+                cache.unwatch_errors(tell_error)
+            elif cache.peek(channel) is None:
+                method(channel)
+
+        def stop() -> None:
+            cache.unwatch(tell_change)
+            cache.unwatch_errors(tell_error)
+
+        cache.watch(tell_change)
+        cache.watch_errors(tell_error)
+        self._stop_following = stop
 
     def route(self, channel: str) -> Route:
         """The channel's route: at once when cached, else after one look-up."""
@@ -132,8 +148,8 @@ class Router(Generic[ClientT]):
 
     def close(self) -> None:
         """Give the routes back; the clients are the caller's to close."""
-        if self._listener is not None:
-            self.cache.unwatch(self._listener)
+        if self._stop_following is not None:
+            self._stop_following()
         release_cache(self.cache)
 
     def after_fork_in_child(self) -> None:

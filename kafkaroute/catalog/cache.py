@@ -15,6 +15,7 @@ a refresh failed      asked again after 2, 4, 8, … up to the TTL, less up to h
                       a time while the catalog cannot be had
 no route, not found   the error is kept for 10 (or the TTL, if shorter); the same for 401 and 403
 no route, other       the error is kept for 1
+a route got too old   the last error is raised at once; asked again in the background once a second
 ====================  =============================================================================
 
 401, 403 and 404 for a channel that worked are failures like others: the old route stays in use,
@@ -30,11 +31,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from ..channel import Channel
-from ..errors import (
-    CatalogAnswerInvalid,
-    CatalogUnavailable,
-    ClosedError,
-)
+from ..errors import CatalogAnswerInvalid, CatalogUnavailable, ClosedError
 from ..route import Route
 from .asker import Asker
 from .cache_entry import Entry, Flight, RouteState, fresh_copy, is_same
@@ -163,6 +160,13 @@ class RouteCache:
             return entry.route
         if (error := self._errors.get(channel, now)) is not None:
             raise fresh_copy(error)
+        if entry is not None and entry.expired and entry.error is not None:
+            # Who had a route until now does not wait for the catalog: it is asked in the background.
+            self._health.quiet_until = float("-inf")
+            self._errors.keep(channel, entry.error, now, 1.0)
+            if channel not in self._flights:
+                self._schedule(channel, entry, now)
+            raise fresh_copy(entry.error)
         if entry is None and self._health.is_quiet(now):
             # The catalog failed a moment ago: where the snapshot knows better, do not wait for it.
             down = CatalogUnavailable("the catalog could not be had a moment ago")
@@ -190,7 +194,7 @@ class RouteCache:
         with self._lock:
             self._errors.drop(channel)
             if (entry := self._entries.get(channel)) is not None:
-                entry.confirmed = float("-inf")
+                entry.confirmed, entry.expired = float("-inf"), False
             if (flight := self._flights.get(channel)) is not None:
                 flight.again = flight.outdated = True
 
@@ -272,6 +276,7 @@ class RouteCache:
             self._interner.sweep(one.route for one in self._entries.values())
         entry.confirmed = float("-inf") if flight.outdated else started
         entry.failures, entry.error, entry.from_snapshot = 0, None, False
+        entry.expired = False
         now = self._clock()
         due = started + self._lives.refresh_after(entry.route, self._rng())
         # An answer that took longer than its TTL must not be asked for without a pause.
@@ -304,14 +309,10 @@ class RouteCache:
 
     def _mark_failed(self, channel: str, entry: Entry, error: Exception, now: float) -> None:
         """The entry could not be refreshed; when to try again. Lock held."""
-        lives = self._lives
         self._listeners.later(*self._health.failed(channel, entry.error, error))
-        if type(entry.error) is not type(error):
+        if entry.fail(error, now, self._lives, self._rng()):
             self._listeners.error_changed(channel, entry.route, error)
-        entry.error = error
-        entry.failures += 1
-        wait = lives.backoff(entry.failures, lives.ttl(entry.route), self._rng(), error)
-        self._schedule(channel, entry, now + wait)
+        self._schedule(channel, entry, entry.due)
 
     def _from_snapshot(self, channel: str, now: float) -> Entry | None:
         taken = self._saved.take(channel)
@@ -362,7 +363,8 @@ class RouteCache:
 
     def watch_errors(self, listener: ErrorListener) -> None:
         """Call ``listener(channel, route, error)`` when refreshing a cached route begins to fail,
-        fails in another way, or works again (`error` is None). `route` stays in use."""
+        fails in another way, or works again (`error` is None). `route` stays in use, until
+        :meth:`peek` gives it no more: when it gets too old, listeners are called once again."""
         with self._lock:
             self._listeners.watch_errors(listener)
 

@@ -11,6 +11,9 @@ from .lives import Lives
 
 __all__ = ["Entry", "Flight", "RouteState", "fresh_copy", "is_same"]
 
+#: Seconds after which a route is found to be too old.
+_AFTER_THE_END = 0.01
+
 
 class Entry:
     """A cached route. Small: there may be 100,000.
@@ -20,18 +23,32 @@ class Entry:
         due: when it is asked for again.
         failures: refreshes that failed since then.
         error: what the last one failed with; None when all is well.
+        expired: too old to be used, as the catalog did not confirm it for so long.
         from_snapshot: not confirmed by the catalog in this process yet.
     """
 
-    __slots__ = ("confirmed", "due", "error", "failures", "from_snapshot", "route")
+    __slots__ = ("confirmed", "due", "error", "expired", "failures", "from_snapshot", "route")
 
     def __init__(self, route: Route, confirmed: float) -> None:
         self.route = route
         self.confirmed = confirmed
         self.due = float("inf")
         self.failures = 0
+        self.expired = False
         self.error: Exception | None = None
         self.from_snapshot = False
+
+    def fail(self, error: Exception, now: float, lives: Lives, chance: float) -> bool:
+        """Note that a refresh failed, and when to try again; True where that is news."""
+        ends = self.confirmed + lives.limit(self.route)
+        expired = float("-inf") < ends < now
+        news = type(self.error) is not type(error) or expired != self.expired
+        self.error, self.expired = error, expired
+        self.failures += 1
+        self.due = now + lives.backoff(self.failures, lives.ttl(self.route), chance, error)
+        if now <= ends < self.due:
+            self.due = ends + _AFTER_THE_END
+        return news
 
     def state(self, channel: str, now: float, lives: Lives) -> RouteState:
         age = now - self.confirmed

@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from kafkaroute import (
+    CatalogError,
     ChannelInvalid,
     ChannelNotFound,
     ClosedError,
@@ -17,6 +18,7 @@ from kafkaroute import (
     KafkaException,
     Producer,
 )
+from kafkaroute.testing.catalog_stub import Fault
 
 A, A2, B, C = "kafka://x/a", "kafka://x/a/two", "kafka://x/b", "kafka://x/c"
 
@@ -410,3 +412,48 @@ def test_a_move_that_the_backend_refuses_leaves_the_old_place(world, caplog):
         producer.produce(A, b"2")
         assert [sent[1] for sent in world.on("A").sent] == [b"1", b"2"]
         assert world.on("A").closed == 0
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.DOWN, Fault.HANG, Fault.UNAUTHORIZED], ids=lambda f: f.name
+)
+def test_a_route_too_old_is_an_error_at_once_and_comes_back(world, fault):
+    with Producer(world.settings(ttl=1, max_stale=1.5, timeout=2)) as producer:
+        producer.produce(A, b"1")
+        world.stub.fault = fault
+        raised = []
+
+        def refused():
+            began = time.monotonic()
+            try:
+                producer.produce(A, b"2")
+            except CatalogError as error:
+                raised.append(error)
+            assert time.monotonic() - began < 0.5
+            return len(raised) > 5
+
+        wait_for(refused, 15)
+        world.stub.fault = None
+
+        def accepted():
+            try:
+                producer.produce(A, b"3")
+            except CatalogError:
+                return False
+            return True
+
+        wait_for(accepted, 15)
+        assert world.on("A").sent[-1][1] == b"3"
+
+
+def test_a_move_does_not_close_the_client_of_a_channel_too_old(world):
+    """Its sender may still be in use by another thread."""
+    with Producer(world.settings(ttl=1)) as producer:
+        producer.preload([A, B])
+        a = world.on("A")
+        producer._router.cache.invalidate(A)
+        world.put(B, "tb2", "C")
+        wait_for(
+            lambda: any(c.config["bootstrap.servers"] == "C:1" for c in world.backend.producers)
+        )
+        assert a not in [retired.client for retired in producer._retired]
