@@ -102,7 +102,8 @@ class BackendProducer(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Messages not yet delivered, or whose callback is not yet served."""
+        """Messages not yet delivered, or whose callback is not yet served. May count other events
+        that wait for poll(), too, but is 0 only when nothing is owed."""
 
     @abstractmethod
     def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:

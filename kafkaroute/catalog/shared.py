@@ -37,6 +37,8 @@ def _question(settings: Settings, intent: str) -> str:
             s.verify,
             s.cert,
             [sorted(s.policy.allow), s.policy.require_tls],
+            # The application's own settings count when TLS is demanded.
+            dict(s.client_config) if s.policy.require_tls else None,
             s.snapshot,
             intent,
         ],
@@ -58,7 +60,7 @@ def acquire_cache(settings: Settings, intent: str) -> RouteCache:
                 max_stale=settings.max_stale,
                 timeout=settings.timeout,
                 snapshot=Snapshot(settings.snapshot) if settings.snapshot else None,
-                check=settings.policy.check,
+                check=lambda route: settings.policy.check(route, settings.client_config),
             )
         _users[question] = _users.get(question, 0) + 1
         return cache
