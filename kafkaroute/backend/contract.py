@@ -199,8 +199,8 @@ class BackendConsumer(ABC):
 
     @abstractmethod
     def store_offsets(self, offsets: Sequence[TopicPartition]) -> None:
-        """Needs ``enable.auto.offset.store=false``, else ``_INVALID_ARG``; ``_STATE`` for a
-        partition that is not assigned."""
+        """Needs ``enable.auto.offset.store=false``, else ``_INVALID_ARG``; ``_STATE`` or
+        ``_UNKNOWN_PARTITION`` for a partition that is not assigned."""
 
     @abstractmethod
     def committed(

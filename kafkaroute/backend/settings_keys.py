@@ -25,7 +25,16 @@ ALIASES: dict[str, str] = {
     "compression.codec": "compression.type",
 }
 
-_SECRET_WORDS = ("password", "private.key", "secret", "token", "jaas", "passphrase", "basic.auth", "credential")
+_SECRET_WORDS = (
+    "password",
+    "private.key",
+    "secret",
+    "token",
+    "jaas",
+    "passphrase",
+    "basic.auth",
+    "credential",
+)
 _SECRET_KEYS = frozenset({"ssl.key.pem", "ssl_key", "sasl.username", "oauth_cb"})
 _PUBLIC_KEYS = frozenset({"sasl.oauthbearer.token.endpoint.url"})
 
