@@ -315,12 +315,11 @@ class RouteCache:
         self._schedule(channel, entry, entry.due)
 
     def _from_snapshot(self, channel: str, now: float) -> Entry | None:
-        taken = self._saved.take(channel)
-        if taken is None:
+        if (taken := self._saved.take(channel)) is None:
             return None
         saved, age = taken
         entry = Entry(self._interner.shared(saved.route), now - age)
-        if not self._usable(entry) or not self._asker.accepts(saved.route):
+        if not (self._usable(entry) and self._asker.accepts(saved.route)):
             return None
         entry.from_snapshot = True
         self._entries[channel] = entry

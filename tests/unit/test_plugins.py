@@ -314,7 +314,8 @@ def test_listing_loads_no_client():
 )
 def test_one_backend_does_not_import_the_other(backend, module, other):
     seen = imported_by(
-        f"from kafkaroute.backend.registry import get_backend\nget_backend({backend!r}).client_version()"
+        f"from kafkaroute.backend.registry import get_backend\n"
+        f"get_backend({backend!r}).open_producer({{'bootstrap.servers': '127.0.0.1:1'}}).close(0)"
     )
     assert module in seen
     assert other not in seen
