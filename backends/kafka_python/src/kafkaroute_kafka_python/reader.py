@@ -41,6 +41,9 @@ _METADATA_LOOK = 0.002
 _JOINING = 0.002
 #: Seconds to wait after kafka-python reported an error, so that a poll loop does not spin.
 _AFTER_ERROR = 0.1
+#: How often in a row a coordinator may call a request invalid before the application hears of it:
+#: librdkafka's mock does so to a leader that another member overtook, and joining again heals it.
+_INVALID_REQUESTS = 3
 
 
 class Reader:
@@ -79,6 +82,7 @@ class Reader:
         self._awaited_topics: set[str] = set()
         self._awaited_until = 0.0
         self._polled_at: float | None = None
+        self._invalid_requests = 0
         self._assignment: Assignment
         self._health: Health
         self.calls: deque[Callable[[], Any]] = deque()
@@ -194,6 +198,7 @@ class Reader:
             brought = {}
         else:
             self._health.fine()
+            self._invalid_requests = 0
         owned, paused = self._assignment.owned, self._assignment.paused
         for partition, batch in brought.items():
             if partition in owned:
@@ -210,6 +215,10 @@ class Reader:
         if isinstance(exc, kp.NoOffsetForPartitionError | kp.OffsetOutOfRangeError):
             self._stop_at_reset(exc, partitions)
             return
+        if isinstance(exc, kp.InvalidRequestError):
+            self._invalid_requests += 1
+            if self._invalid_requests < _INVALID_REQUESTS:
+                return
         error = to_kafka_error(exc)
         topics = partitions if isinstance(partitions, set | list | tuple) else ()
         topic = next(iter(topics), None)
