@@ -28,6 +28,7 @@ with warnings.catch_warnings():
     from kafka.protocol.consumer import FetchRequest
     from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
     from kafka.protocol.metadata import MetadataRequest
+    from kafka.protocol.sasl import SaslAuthenticateRequest
     from kafka.record.memory_records import MemoryRecordsBuilder
     from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
     from kafka.structs import TopicPartition as KafkaPartition
@@ -60,6 +61,7 @@ __all__ = [
     "ProducerBatch",
     "RangePartitionAssignor",
     "RoundRobinPartitionAssignor",
+    "SaslAuthenticateRequest",
     "create_connection",
     "kafka_version",
     "kp",

@@ -1,0 +1,268 @@
+"""The kafka-python backend's own promises, on the embedded cluster."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kafkaroute.backend.contract import BackendConsumer, BackendProducer
+from kafkaroute.errors import UnsupportedFeature
+from kafkaroute.messages import KafkaError, Message, TopicPartition
+from kafkaroute.testing.embedded import KAFKA_PYTHON_SETTINGS, EmbeddedCluster
+from kafkaroute_kafka_python import KafkaPythonBackend
+from kafkaroute_kafka_python import appender as appender_module
+from kafkaroute_kafka_python.appender import LeanAppender, PublicAppender
+
+pytestmark = pytest.mark.embedded
+PRODUCE = 0  # Kafka's number of the request
+MESSAGE_TOO_LARGE = 10
+
+
+class Clients:
+    def __init__(self, cluster: EmbeddedCluster) -> None:
+        self.cluster = cluster
+        self.open: list[Any] = []
+
+    def config(self, settings: dict[str, Any]) -> dict[str, Any]:
+        servers = {"bootstrap.servers": self.cluster.bootstrap_servers}
+        return {**servers, **KAFKA_PYTHON_SETTINGS, **settings}
+
+    def producer(self, **settings: Any) -> BackendProducer:
+        given = {key.replace("_", "."): value for key, value in settings.items()}
+        producer = KafkaPythonBackend().open_producer(self.config(given))
+        self.open.append(lambda: producer.close(5))
+        return producer
+
+    def consumer(self, topic: str, partitions: int = 1, **settings: Any) -> BackendConsumer:
+        given = {key.replace("_", "."): value for key, value in settings.items()}
+        config = self.config({"group.id": "g", "fetch.wait.max.ms": 20, **given})
+        consumer = KafkaPythonBackend().open_consumer(config, {})
+        self.open.append(consumer.close)
+        consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
+        return consumer
+
+
+@pytest.fixture
+def clients(embedded_cluster: EmbeddedCluster) -> Iterator[Clients]:
+    clients = Clients(embedded_cluster)
+    yield clients
+    for close in reversed(clients.open):
+        close()
+
+
+def read(consumer: BackendConsumer, count: int) -> list[Message]:
+    messages: list[Message] = []
+    deadline = time.monotonic() + 20
+    while len(messages) < count and time.monotonic() < deadline:
+        messages += consumer.consume(count - len(messages), 0.2)
+    assert [message.error() for message in messages] == [None] * count
+    return messages
+
+
+def test_fast_appender_is_what_this_kafka_python_gets(clients: Clients) -> None:
+    producer = clients.producer()
+    producer.sender(clients.cluster.new_topic())(b"v")
+    assert producer.flush(10) == 0
+    assert isinstance(producer._append, LeanAppender)
+
+
+@pytest.fixture
+def without_private_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any) -> None:
+        raise UnsupportedFeature("another version")
+
+    monkeypatch.setattr(appender_module, "require", gone)
+
+
+@pytest.mark.usefixtures("without_private_parts")
+def test_public_calls_do_the_work_where_private_parts_are_gone(clients: Clients) -> None:
+    topic = clients.cluster.new_topic()
+    producer = clients.producer()
+    send, seen = producer.sender(topic), []
+    for number in range(100):
+        send(str(number), b"k", -1, lambda *told: seen.append(told), 1234, {"h": "x"})
+    assert producer.flush(20) == 0
+    assert isinstance(producer._append, PublicAppender)
+    assert [error for error, _ in seen] == [None] * 100
+    assert [message.offset() for _, message in seen] == list(range(100))
+    messages = read(clients.consumer(topic), 100)
+    assert [message.value() for message in messages] == [str(n).encode() for n in range(100)]
+    assert messages[0].headers() == [("h", b"x")]
+    with pytest.raises(UnsupportedFeature):
+        send(None, None)
+    assert len(producer) == 0
+
+
+@pytest.mark.parametrize("partitions_known", [True, False])
+def test_order_is_kept_across_the_wait_for_metadata(
+    clients: Clients, partitions_known: bool
+) -> None:
+    topic = clients.cluster.new_topic()
+    producer = clients.producer(linger_ms=0)
+    send = producer.sender(topic)
+    if partitions_known:
+        send(b"first", b"k")
+        assert producer.flush(10) == 0
+    for number in range(3000):
+        send(str(number), b"k")
+        if number == 1500:
+            time.sleep(0.2)
+    assert producer.flush(20) == 0
+    values = [message.value() for message in read(clients.consumer(topic), 3000 + partitions_known)]
+    assert values[partitions_known:] == [str(number).encode() for number in range(3000)]
+
+
+def test_many_threads_produce_at_once(clients: Clients) -> None:
+    topic = clients.cluster.new_topic(4)
+    producer = clients.producer(linger_ms=1)
+    send, seen = producer.sender(topic), Counter()
+
+    def work(name: int) -> None:
+        for number in range(500):
+            send(f"{name}:{number}", str(name), -1, lambda error, _: seen.update([error]))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert producer.flush(20) == 0
+    assert seen == {None: 2000}
+    last: dict[str, int] = {}
+    for message in read(clients.consumer(topic, 4), 2000):
+        value = message.value()
+        assert value is not None
+        name, number = value.decode().split(":")
+        assert int(number) == last.get(name, -1) + 1
+        last[name] = int(number)
+
+
+def test_batch_too_large_for_the_broker_is_sent_in_halves(clients: Clients) -> None:
+    topic = clients.cluster.new_topic()
+    # One request in flight, as everywhere where order matters while requests are refused.
+    producer = clients.producer(linger_ms=50, max_in_flight_requests_per_connection=1)
+    send, seen = producer.sender(topic), []
+    send(b"first", b"k")
+    assert producer.flush(10) == 0
+    clients.cluster.push_request_errors(PRODUCE, [MESSAGE_TOO_LARGE, MESSAGE_TOO_LARGE])
+    for number in range(40):
+        callback = (lambda *told: seen.append(told)) if number % 2 else None
+        send(str(number), b"k", -1, callback)
+    assert producer.flush(20) == 0
+    assert len(producer) == 0
+    assert [error for error, _ in seen] == [None] * 20
+    assert [message.offset() for _, message in seen] == list(range(2, 42, 2))
+    values = [message.value() for message in read(clients.consumer(topic), 41)[1:]]
+    assert values == [str(number).encode() for number in range(40)]
+
+
+def test_batches_hold_no_more_messages_than_asked(clients: Clients) -> None:
+    producer = clients.producer(linger_ms=200, batch_num_messages=10)
+    send = producer.sender(clients.cluster.new_topic())
+    send(b"first", b"k")
+    assert producer.flush(10) == 0
+    for number in range(35):
+        send(str(number), b"k")
+    sizes = [len(batch.entries) for batch in producer._opener.native._accumulator._incomplete.all()]
+    assert producer.flush(10) == 0
+    assert max(sizes) <= 10
+
+
+def test_more_partitions_are_used_once_they_are_known(clients: Clients) -> None:
+    topic = clients.cluster.new_topic(2)
+    producer = clients.producer()
+    send = producer.sender(topic)
+    send(b"v", b"k")
+    assert producer.flush(10) == 0
+    state = producer._keeper.topics[topic]
+    assert state.count == 2
+    cluster = producer._opener.client.cluster
+    partitions = cluster._partitions[topic]
+    cluster._partitions[topic] = dict.fromkeys(range(6), partitions[0])
+    producer._keeper._metadata_changed(cluster)
+    assert state.count == 6
+    assert len({state.choose(str(number).encode(), 0.0) for number in range(200)}) == 6
+
+
+def test_refused_connections_leave_no_socket_behind() -> None:
+    with socket.socket() as placeholder:
+        placeholder.bind(("127.0.0.1", 0))
+        port = placeholder.getsockname()[1]
+    seen: list[KafkaError] = []
+    producer = KafkaPythonBackend().open_producer(
+        {
+            "bootstrap.servers": f"127.0.0.1:{port}",
+            "message.timeout.ms": 300,
+            "error_cb": seen.append,
+            **KAFKA_PYTHON_SETTINGS,
+        }
+    )
+    reports: list[Any] = []
+    began = time.monotonic()
+    producer.sender("t")(b"v", b"k", -1, lambda error, _: reports.append(error.code()))
+    assert time.monotonic() - began < 0.2
+    assert producer.flush(10) == 0
+    assert reports == [KafkaError._MSG_TIMED_OUT]
+    assert producer.close(1) == 0
+    assert KafkaError._ALL_BROKERS_DOWN in {error.code() for error in seen}
+    # An unclosed socket is a ResourceWarning, and that a failure here.
+
+
+def test_address_family_is_honoured(clients: Clients) -> None:
+    producer = clients.producer(broker_address_family="v4")
+    producer.sender(clients.cluster.new_topic())(b"v")
+    assert producer.flush(10) == 0
+    stranded = clients.producer(broker_address_family="v6", message_timeout_ms=300)
+    stranded.sender("t")(b"v")
+    assert stranded.flush(0.2) == 1
+    assert stranded.flush(10) == 0
+
+
+def test_poll_without_time_costs_little_on_an_idle_consumer(clients: Clients) -> None:
+    topic = clients.cluster.new_topic()
+    consumer = clients.consumer(topic)
+    assert consumer.poll(0.5) is None
+    began = time.perf_counter()
+    for _ in range(2000):
+        assert consumer.poll(0) is None
+    # 240 µs each if every call went to kafka-python; two orders of magnitude of room for noise.
+    assert (time.perf_counter() - began) / 2000 < 120e-6
+
+
+def test_error_in_a_callback_of_the_group_leaves_poll(clients: Clients) -> None:
+    topic = clients.cluster.new_topic()
+    consumer = clients.consumer(topic, session_timeout_ms=6000)
+    consumer.unassign()
+
+    def bad(_: list[TopicPartition]) -> None:
+        raise LookupError("mine")
+
+    consumer.subscribe([topic], bad, None, None)
+    deadline = time.monotonic() + 20
+    with pytest.raises(LookupError, match="mine"):
+        while time.monotonic() < deadline:
+            consumer.poll(0.1)
+    assert [partition.topic for partition in consumer.assignment()] == [topic]
+
+
+def test_credentials_are_in_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    from kafkaroute_kafka_python.library import SaslAuthenticateRequest
+    from kafkaroute_kafka_python.log_safety import protect_logs
+
+    protect_logs("dora", "s3cr3t")
+    log = logging.getLogger("kafka.net.connection")
+    request = SaslAuthenticateRequest(b"n,,n=someone,r=nonce")
+    log.debug("%s Request %d: %s", "conn", 3, request)
+    log.info("Authenticated as %s via SASL / Plain", "dora")
+    log.error("refused: dora:s3cr3t")
+    text = caplog.text
+    assert "Request 3: SaslAuthenticateRequest(***)" in text
+    assert not [secret for secret in ("someone", "dora", "s3cr3t") if secret in text]
