@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from kafkaroute.backend.contract import BackendConsumer, BackendProducer
-from kafkaroute.errors import UnsupportedFeature
-from kafkaroute.messages import KafkaError, Message, TopicPartition
+from kafkaroute.errors import KafkaException, UnsupportedFeature
+from kafkaroute.messages import OFFSET_INVALID, KafkaError, Message, TopicPartition
 from kafkaroute.testing.embedded import KAFKA_PYTHON_SETTINGS, EmbeddedCluster
 from kafkaroute_kafka_python import KafkaPythonBackend
 from kafkaroute_kafka_python import appender as appender_module
+from kafkaroute_kafka_python import committer as committer_module
 from kafkaroute_kafka_python.appender import LeanAppender, PublicAppender
 
 pytestmark = pytest.mark.embedded
@@ -41,7 +42,10 @@ class Clients:
         return producer
 
     def consumer(self, topic: str, partitions: int = 1, **settings: Any) -> BackendConsumer:
-        given = {key.replace("_", "."): value for key, value in settings.items()}
+        given = {
+            key if callable(value) else key.replace("_", "."): value
+            for key, value in settings.items()
+        }
         config = self.config({"group.id": "g", "fetch.wait.max.ms": 20, **given})
         consumer = KafkaPythonBackend().open_consumer(config, {})
         self.open.append(consumer.close)
@@ -234,6 +238,78 @@ def test_poll_without_time_costs_little_on_an_idle_consumer(clients: Clients) ->
         assert consumer.poll(0) is None
     # 240 µs each if every call went to kafka-python; two orders of magnitude of room for noise.
     assert (time.perf_counter() - began) / 2000 < 120e-6
+
+
+def test_commit_for_an_unknown_topic_fails_at_once(clients: Clients) -> None:
+    topic = clients.cluster.new_topic()
+    consumer = clients.consumer(topic)
+    wrong = TopicPartition(topic, 99, 5)
+    began = time.monotonic()
+    with pytest.raises(KafkaException) as caught:
+        consumer.commit([wrong], False)
+    assert caught.value.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+    answers = consumer.commit([TopicPartition(topic, 0, 1), wrong], False)
+    assert answers is not None
+    codes = {answer.partition: answer.error and answer.error.code() for answer in answers}
+    assert codes == {0: None, 99: KafkaError.UNKNOWN_TOPIC_OR_PART}
+    assert time.monotonic() - began < 10
+
+
+def test_seek_back_forgets_the_position_and_commits_nothing_backwards(clients: Clients) -> None:
+    topic = clients.cluster.new_topic()
+    send = (producer := clients.producer()).sender(topic)
+    for number in range(10):
+        send(str(number))
+    assert producer.flush(10) == 0
+    consumer = clients.consumer(topic, enable_auto_commit=False, group_id=topic)
+    partition = TopicPartition(topic, 0)
+    read(consumer, 10)
+    consumer.commit(None, False)
+    consumer.seek(TopicPartition(topic, 0, 0))
+    assert consumer.position([partition])[0].offset == OFFSET_INVALID
+    read(consumer, 3)
+    assert consumer.position([partition])[0].offset == 3
+    with pytest.raises(KafkaException) as caught:
+        consumer.commit(None, False)
+    assert caught.value.args[0].code() == KafkaError._NO_OFFSET
+    assert consumer.committed([partition], 10)[0].offset == 10
+
+
+@pytest.mark.parametrize("by_timer", [True, False])
+def test_auto_commit_with_and_without_the_timer(
+    clients: Clients, by_timer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not by_timer:
+        monkeypatch.setattr(committer_module, "private", lambda *_: None)
+    topic = clients.cluster.new_topic()
+    send = (producer := clients.producer()).sender(topic)
+    send(b"v")
+    assert producer.flush(10) == 0
+    consumer = clients.consumer(topic, auto_commit_interval_ms=100, group_id=topic)
+    read(consumer, 1)
+    deadline = time.monotonic() + 10
+    offset = OFFSET_INVALID
+    while offset != 1 and time.monotonic() < deadline:
+        if by_timer:
+            time.sleep(0.1)  # the application is busy
+        else:
+            consumer.poll(0.1)
+        offset = consumer.committed([TopicPartition(topic, 0)], 10)[0].offset
+    assert offset == 1
+
+
+def test_close_waits_for_commits_under_way(clients: Clients) -> None:
+    topic = clients.cluster.new_topic()
+    seen: list[Any] = []
+    consumer = clients.consumer(
+        topic, group_id=topic, on_commit=lambda *told: seen.append(told), enable_auto_commit=False
+    )
+    consumer.commit([TopicPartition(topic, 0, 7)], True)
+    consumer.close()
+    [(error, [partition])] = seen
+    assert (error, partition.offset) == (None, 7)
+    onlooker = clients.consumer(topic, group_id=topic)
+    assert onlooker.committed([TopicPartition(topic, 0)], 10)[0].offset == 7
 
 
 def test_error_in_a_callback_of_the_group_leaves_poll(clients: Clients) -> None:

@@ -18,6 +18,11 @@ class KafkaPythonBackend(Backend):
     name = "kafka-python"
     capabilities = frozenset(Capability)
 
+    def __init__(self) -> None:
+        # Here rather than later: a kafka-python that lacks what this backend builds on is told
+        # as a broken backend, with the cause.
+        from . import library  # noqa: F401
+
     def open_producer(self, config: Mapping[str, ConfigValue]) -> BackendProducer:
         from .config import read_settings
         from .producer import KafkaPythonProducer

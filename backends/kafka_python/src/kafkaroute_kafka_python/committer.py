@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ logger = logging.getLogger("kafkaroute.backend.kafka_python")
 
 #: Seconds that a commit on the way out (revoke, close) may take before it is given up.
 _LAST_COMMIT = 5.0
+#: Seconds between two attempts (librdkafka's and kafka-python's retry.backoff.ms).
+_RETRY = 0.1
 #: Errors of single partitions: worth a second, separate attempt for the others.
 _PER_PARTITION = (
     kp.UnknownTopicOrPartitionError,
@@ -48,12 +51,31 @@ class Committer:
         self._auto_interval = auto_interval
         self._closed = False
         self._native: Any = None
+        self._net: Any = None
+        self._ready: Any = None
+        self._send: Any = None
+        self._due_at = 0.0
+        self._running: list[Any] = []
 
     def opened(self, native: Any) -> None:
         self._native = native
-        net = private(native, "_net")
-        if self._auto_interval is not None and net is not None:
-            net.call_soon_threadsafe(self._auto_commit)
+        self._ready = private(native, "_coordinator", "ensure_coordinator_ready_async")
+        self._send = private(native, "_coordinator", "_send_offset_commit_request")
+        self._net = private(native, "_net")
+        if None in (self._ready, self._send, self._net):
+            self._send = None  # another version: its public calls must do
+        if self._auto_interval is not None:
+            self._due_at = time.monotonic() + self._auto_interval
+            if self._send is not None:
+                self._net.call_soon_threadsafe(self._auto_commit)
+
+    def tick(self) -> None:
+        """Called by poll(): auto-commit where the library gives us no timer."""
+        if self._send is not None or self._native is None or self._auto_interval is None:
+            return
+        if time.monotonic() >= self._due_at:
+            self._due_at = time.monotonic() + self._auto_interval
+            self.commit_due(None)
 
     def stop(self) -> None:
         self._closed = True
@@ -77,10 +99,21 @@ class Committer:
 
     def commit_soon(self, offsets: Mapping[Any, Stored]) -> None:
         """Commit in the background; the outcome goes to ``on_commit``."""
+        wanted = native_offsets(offsets)
         with mapped():
-            future = self._native.commit_async(native_offsets(offsets))
+            if self._send is None:
+                future = self._native.commit_async(wanted)
+            else:
+                future = self._net.call_soon_with_future(self._attempts, wanted, self._timeout)
+        self._running = [other for other in self._running if not other.is_done] + [future]
         future.add_callback(lambda _: self._done(offsets))
         future.add_errback(lambda exc: self._failed(offsets, exc))
+
+    def finish(self) -> None:
+        """Wait for what :meth:`commit_soon` began, but not for ever."""
+        deadline = time.monotonic() + _LAST_COMMIT
+        while time.monotonic() < deadline and not all(one.is_done for one in self._running):
+            time.sleep(0.005)
 
     def commit_due(self, partitions: Sequence[Any] | None) -> None:
         """What auto-commit owes for `partitions` (or all), now; a failure is only reported."""
@@ -102,7 +135,32 @@ class Committer:
             self._post(lambda: callback(error, partitions))
 
     def _commit(self, offsets: Mapping[Any, Stored], timeout: float) -> None:
-        self._native.commit(native_offsets(offsets), timeout_ms=timeout * 1000)
+        wanted = native_offsets(offsets)
+        if self._send is None:
+            self._native.commit(wanted, timeout_ms=timeout * 1000)
+        else:
+            self._net.run(self._attempts, wanted, timeout)
+
+    async def _attempts(self, wanted: dict[Any, Any], seconds: float) -> None:
+        """Commit on the I/O thread, again while that may help.
+
+        The library's own loop asks again for a topic that does not exist until time is up.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            left = (deadline - time.monotonic()) * 1000
+            if left <= 0 or not await self._ready(timeout_ms=left):
+                raise kp.KafkaTimeoutError("the group's coordinator cannot be reached")
+            try:
+                await self._send(wanted)
+            except _PER_PARTITION:
+                raise
+            except kp.RetriableError:
+                if time.monotonic() + _RETRY >= deadline:
+                    raise
+                await self._net.sleep(_RETRY)
+            else:
+                return
 
     def _one_by_one(self, offsets: Mapping[Any, Stored]) -> list[TopicPartition]:
         answers: list[TopicPartition] = []
@@ -133,16 +191,14 @@ class Committer:
 
     async def _auto_commit(self) -> None:
         """Runs on the I/O thread, so that a slow application's offsets are committed in time."""
-        net = self._native._net
-        send = private(self._native, "_coordinator", "_commit_offsets_sync_async")
         assert self._auto_interval is not None
-        while not self._closed and send is not None:
-            await net.sleep(self._auto_interval)
+        while not self._closed:
+            await self._net.sleep(self._auto_interval)
             due = self._store.due()
             if not due or self._closed:
                 continue
             try:
-                await send(native_offsets(due), timeout_ms=self._timeout * 1000)
+                await self._attempts(native_offsets(due), self._timeout)
             except (kp.RebalanceInProgressError, kp.CommitFailedError):
                 continue  # the rebalance commits, or takes the partitions away
             except (kp.KafkaError, OSError) as exc:

@@ -60,7 +60,7 @@ class KafkaPythonConsumer(BackendConsumer):
         )
         self._assignment = Assignment(self._took, self._leaving, reader.interrupted)
         self._health = Health(reader.note, self._assignment.topics)
-        reader.attach(self._assignment, self._health)
+        reader.attach(self._assignment, self._health, self._committer)
         self._troubles = Troubles(reader.client_error)
         assignors = make_assignors(plan.strategies, lambda: self._assignment.owned)
         self._opener: Opener[Any] = Opener(
@@ -191,6 +191,7 @@ class KafkaPythonConsumer(BackendConsumer):
         if tp not in self._assignment.owned or self._native is None:
             raise kafka_exception(KafkaError._STATE, f"{tp.topic} [{tp.partition}] is not assigned")
         self._reader.jumped(tp)
+        self._store.delivered.pop(tp, None)
         offset = partition.offset
         if offset in {OFFSET_STORED, OFFSET_INVALID}:
             offset = self.committed([partition], self._plan.request_timeout)[0].offset
@@ -308,6 +309,7 @@ class KafkaPythonConsumer(BackendConsumer):
     def _close_native(self) -> None:
         try:
             with mapped():
+                self._committer.finish()
                 if self._assignment.topics_of_group() is None:
                     self._committer.commit_due(None)  # no callback will come to do it
                 self._native.close(autocommit=False)

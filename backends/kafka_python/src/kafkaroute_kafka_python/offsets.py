@@ -37,11 +37,19 @@ class OffsetStore:
         self._committed: dict[Any, Stored] = {}
 
     def due(self, partitions: Iterable[Any] | None = None) -> dict[Any, Stored]:
-        """What is stored and not committed yet (of `partitions`, or of all)."""
+        """What is stored and not committed yet (of `partitions`, or of all).
+
+        As with librdkafka a commit without arguments never goes backwards: after a seek back,
+        only what is beyond the last commit counts.
+        """
         stored = self.stored.copy()
         chosen = stored if partitions is None else stored.keys() & set(partitions)
         committed = self._committed
-        return {tp: stored[tp] for tp in chosen if committed.get(tp) != stored[tp]}
+        return {
+            tp: stored[tp]
+            for tp in chosen
+            if tp not in committed or stored[tp].offset > committed[tp].offset
+        }
 
     def mark_committed(self, offsets: Mapping[Any, Stored]) -> None:
         self._committed.update(offsets)

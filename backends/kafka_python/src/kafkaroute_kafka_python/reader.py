@@ -10,6 +10,7 @@ from typing import Any
 from kafkaroute.messages import KafkaError, Message, Origin
 
 from .assignment import Assignment
+from .committer import Committer
 from .errors import to_kafka_error
 from .fetch_buffer import FetchBuffer
 from .fetch_watch import FetchWatch
@@ -83,12 +84,14 @@ class Reader:
         self._awaited_until = 0.0
         self._polled_at: float | None = None
         self._invalid_requests = 0
+        self._committer: Committer
         self._assignment: Assignment
         self._health: Health
         self.calls: deque[Callable[[], Any]] = deque()
 
-    def attach(self, assignment: Assignment, health: Health) -> None:
-        """The two and this one need each other."""
+    def attach(self, assignment: Assignment, health: Health, committer: Committer) -> None:
+        """They and this one need each other."""
+        self._committer = committer
         self._assignment = assignment
         self._health = health
 
@@ -121,6 +124,7 @@ class Reader:
         deadline = None if timeout < 0 else now + timeout
         first = True
         while True:
+            self._committer.tick()
             self.serve_calls()
             now = time.monotonic()
             left = _SLICE if deadline is None else min(_SLICE, deadline - now)
@@ -230,7 +234,7 @@ class Reader:
         subscription = private(self._native, "_subscription")
         for partition in sorted(partitions or ()):
             error = to_kafka_error(exc)
-            self._events.append(_event(error, partition.topic, partition.partition))
+            self._events.append(self._event(error, partition.topic, partition.partition))
             if subscription is not None and partition in self._assignment.owned:
                 # Waiting for a reset that never comes; a seek ends it.
                 subscription.request_offset_reset(partition, -1)
@@ -238,7 +242,7 @@ class Reader:
 
     def note(self, error: KafkaError, topic: str | None = None) -> None:
         """Queue an error event; called from any thread."""
-        self._events.append(_event(error, topic))
+        self._events.append(self._event(error, topic))
 
     def client_error(self, error: KafkaError) -> None:
         """An error of no one topic; called from any thread."""
@@ -264,7 +268,17 @@ class Reader:
                 continue
             self._ends[partition] = at
             error = KafkaError(KafkaError._PARTITION_EOF, f"no more messages at offset {at}")
-            self._events.append(_event(error, partition.topic, partition.partition, at))
+            self._events.append(self._event(error, partition.topic, partition.partition, at))
+
+    def _event(
+        self,
+        error: KafkaError,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+    ) -> Message:
+        origin = self._origins.get(topic) if topic is not None else None
+        return Message(topic=topic, partition=partition, offset=offset, error=error, origin=origin)
 
     def _notice_long_pause(self, now: float) -> None:
         if self._polled_at is None or self._native is None:
@@ -272,7 +286,7 @@ class Reader:
         pause = now - self._polled_at
         if pause > self._plan.max_poll_interval and self._assignment.owned:
             text = f"no poll for {pause:.1f} s, more than max.poll.interval.ms"
-            self._events.append(_event(KafkaError(KafkaError._MAX_POLL_EXCEEDED, text)))
+            self._events.append(self._event(KafkaError(KafkaError._MAX_POLL_EXCEEDED, text)))
             # What is buffered belongs to somebody else by now.
             self.interrupted(list(self._assignment.owned))
 
@@ -302,12 +316,3 @@ class Reader:
     def closed(self) -> None:
         self._buffer.clear()
         self._events.clear()
-
-
-def _event(
-    error: KafkaError,
-    topic: str | None = None,
-    partition: int | None = None,
-    offset: int | None = None,
-) -> Message:
-    return Message(topic=topic, partition=partition, offset=offset, error=error)
