@@ -1,0 +1,1 @@
+"""Kong's declarative file with the service-gateway plug-in, turned into a rules file."""
