@@ -50,7 +50,9 @@ class Catalog(ABC):
 
     def scope(self) -> str:
         """Differs wherever two catalogs may answer differently; no secrets. Keys the snapshot."""
-        return f"{type(self).__module__}.{type(self).__qualname__} {sorted(self.describe().items())}"
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__} {sorted(self.describe().items())}"
+        )
 
     def close(self) -> None:  # noqa: B027  # most have nothing to free
         """Free connections. Safe to call twice."""
