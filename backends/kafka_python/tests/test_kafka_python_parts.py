@@ -14,7 +14,14 @@ from kafkaroute.messages import OFFSET_INVALID, KafkaError, TopicPartition
 from kafkaroute_kafka_python.errors import batch_error, mapped, to_kafka_error
 from kafkaroute_kafka_python.fetch_buffer import FetchBuffer
 from kafkaroute_kafka_python.internals import require, update_credentials
-from kafkaroute_kafka_python.library import KafkaPartition, NetworkSelector, kp
+from kafkaroute_kafka_python.joins import UnseenJoin, is_join, resume_join
+from kafkaroute_kafka_python.library import (
+    BaseCoordinator,
+    Future,
+    KafkaPartition,
+    NetworkSelector,
+    kp,
+)
 from kafkaroute_kafka_python.messages import write_headers
 from kafkaroute_kafka_python.offsets import OffsetStore, Stored, from_application, to_application
 from kafkaroute_kafka_python.rebalance import make_assignors
@@ -272,6 +279,44 @@ def test_cooperative_members_claim_only_what_they_own_and_want() -> None:
     assert [(claim.topic, list(claim.partitions)) for claim in claimed] == [("t", [0])]
     owned.clear()  # the membership was lost
     assert list(assignor.metadata({"t"}).owned_partitions) == []
+
+
+class _Coordinator:
+    def __init__(self, task: Any) -> None:
+        self._join_task = task
+        self.rejoin_needed = False
+
+    def request_rejoin(self) -> None:
+        self.rejoin_needed = True
+
+
+def test_join_that_ends_between_two_polls_is_looked_at() -> None:
+    join = Future()
+    kept = UnseenJoin(join)
+    coordinator = _Coordinator(kept)
+    assert resume_join(coordinator)
+    given_up: list[Any] = []
+    kept.add_callback(given_up.append)  # a poll that is over before the answer comes
+    assert not kept.is_done
+    join.success(b"assignment")
+    assert not kept.is_done  # else the coordinator would join again
+    assert resume_join(coordinator)
+    assert coordinator._join_task is kept
+    looked: list[Any] = []
+    kept.add_callback(looked.append)
+    assert looked == [b"assignment"]
+    assert kept.is_done
+
+
+def test_joins_are_told_from_other_work() -> None:
+    assert is_join(BaseCoordinator._do_join_and_sync_async)
+    assert not is_join(BaseCoordinator.join_group_async)
+
+
+def test_no_join_no_hurry() -> None:
+    coordinator = _Coordinator(None)
+    assert not resume_join(coordinator)
+    assert coordinator._join_task is None
 
 
 # -- private parts ---------------------------------------------------------------------------------

@@ -70,10 +70,10 @@ class PartitioningTests:
     @pytest.mark.parametrize("key", [None, b""], ids=["null", "empty"])
     def test_messages_without_key_are_spread(self, kit: Kit, key: bytes | None) -> None:
         topic = kit.topic(_PARTITIONS)
-        producer = kit.producer({"linger.ms": 0})
+        # A sticky partitioner would keep together what comes within its linger.
+        producer = kit.producer({"linger.ms": 0, "sticky.partitioning.linger.ms": 0})
         reports = Reports()
         send = producer.sender(topic)
-        # One by one: a sticky partitioner keeps a batch together.
         for _ in range(40):
             send(b"v", key, -1, reports)
             assert producer.flush(PATIENCE) == 0

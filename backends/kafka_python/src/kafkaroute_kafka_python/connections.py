@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .joins import UnseenJoin, is_join
 from .library import FetchRequest, KafkaConnectionManager
 from .transports import open_transport
 
@@ -31,6 +32,10 @@ class WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # untyped l
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         return await open_transport(self, node, timeout_at)
+
+    def call_soon(self, coro: Any, *args: Any) -> Any:
+        future = super().call_soon(coro, *args)
+        return UnseenJoin(future) if is_join(coro) else future
 
     def send(self, request: Any, node_id: Any = None, request_timeout_ms: Any = None) -> Any:
         future = super().send(request, node_id=node_id, request_timeout_ms=request_timeout_ms)

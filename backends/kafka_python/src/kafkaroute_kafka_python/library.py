@@ -17,6 +17,7 @@ with warnings.catch_warnings():
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+    from kafka.coordinator.base import BaseCoordinator
     from kafka.future import Future
     from kafka.net.compat import KafkaNetClient
     from kafka.net.inet import KafkaNetSocket, create_connection
@@ -40,6 +41,7 @@ KafkaProducer = kafka.KafkaProducer
 __all__ = [
     "AbstractTokenProvider",
     "AsyncConsumerRebalanceListener",
+    "BaseCoordinator",
     "ConsumerGroupMetadata",
     "ConsumerProtocolAssignment",
     "CooperativeStickyAssignor",

@@ -16,10 +16,10 @@ from .fetch_buffer import FetchBuffer
 from .fetch_watch import FetchWatch
 from .health import Health
 from .internals import private
+from .joins import resume_join
 from .library import kp
 from .messages import consumed
 from .offsets import OffsetStore, Stored
-from .rebalance import resume_join
 from .translate import ConsumerPlan
 
 __all__ = ["Reader"]

@@ -14,7 +14,7 @@ from .library import (
 )
 from .pump import Pump
 
-__all__ = ["Listener", "make_assignors", "resume_join"]
+__all__ = ["Listener", "make_assignors"]
 
 Partitions = list[Any]
 
@@ -107,41 +107,3 @@ def make_assignors(strategies: Iterable[str], owned: Callable[[], set[Any]]) -> 
         "cooperative-sticky": lambda: _HonestCooperativeSticky(owned),
     }
     return [makers[name]() for name in strategies]
-
-
-class _Unseen:
-    """The join of a group, for a coordinator that has not looked at its result yet."""
-
-    is_done = False  # else it would be thrown away, and the group joined again, and so on for ever
-
-    def __init__(self, joined: Any) -> None:
-        self._joined = joined
-
-    def add_callback(self, callback: Callable[..., Any]) -> None:
-        self._joined.add_callback(callback)
-
-    def add_errback(self, callback: Callable[..., Any]) -> None:
-        self._joined.add_errback(callback)
-
-    def __await__(self) -> Any:
-        return self._joined.__await__()
-
-
-def resume_join(coordinator: Any) -> bool:
-    """Before a poll: let it finish the join that an earlier, shorter poll began.
-
-    kafka-python keeps such a join only while it is under way; one that finishes between two polls
-    is dropped and begun anew, so that a consumer that is polled in turn with others (short polls,
-    long pauses) would never become a member.
-
-    Returns:
-        Whether the consumer is still to become a member.
-    """
-    task = getattr(coordinator, "_join_task", None)
-    if task is not None:
-        # A join is only looked at while this is set.
-        coordinator.request_rejoin()
-        if not isinstance(task, _Unseen):
-            # Done or not: it may be done by the time that the I/O thread looks.
-            coordinator._join_task = _Unseen(task)
-    return bool(getattr(coordinator, "rejoin_needed", False))
