@@ -103,6 +103,10 @@ class Assignment:
         """Whether metadata names the topic's partitions."""
         return bool(self._cluster.partitions_for_topic(topic))
 
+    def ask_metadata(self) -> None:
+        """Have metadata fetched anew, in the background."""
+        self._cluster.request_update()
+
     def topics_of_group(self) -> list[str] | None:
         """The subscription, or None under manual assignment."""
         return self._topics

@@ -37,6 +37,8 @@ _SLICE = 0.25
 #: Longest wait for the metadata of topics newly subscribed to, and seconds between two looks.
 _METADATA = 1.0
 _METADATA_LOOK = 0.002
+#: Seconds after which it is asked for once more.
+_METADATA_AGAIN = 0.15
 #: Shortest wait inside kafka-python, in seconds, until the group is joined: with none at all it
 #: gives up each step before the step can be done.
 _JOINING = 0.002
@@ -82,6 +84,7 @@ class Reader:
         self._known_topics: set[str] = set()
         self._awaited_topics: set[str] = set()
         self._awaited_until = 0.0
+        self._asked_at = 0.0
         self._polled_at: float | None = None
         self._invalid_requests = 0
         self._committer: Committer
@@ -180,11 +183,16 @@ class Reader:
         now = time.monotonic()
         if topics != self._awaited_topics:
             self._awaited_topics, self._awaited_until = topics, now + _METADATA
+            self._asked_at = now
         end = min(now + timeout, self._awaited_until)
         while not all(self._assignment.is_known(topic) for topic in topics):
             now = time.monotonic()
             if now >= self._awaited_until:
                 break
+            if now >= self._asked_at + _METADATA_AGAIN:
+                # The subscription's own request is lost when an earlier answer comes just then.
+                self._assignment.ask_metadata()
+                self._asked_at = now
             if now >= end:
                 return False
             time.sleep(min(_METADATA_LOOK, end - now))
