@@ -216,6 +216,12 @@ def embedded_pair(embedded_cluster):
         yield embedded_cluster, other
 
 
+@pytest.fixture
+def third_cluster():
+    with EmbeddedCluster() as cluster:
+        yield cluster
+
+
 @pytest.fixture(params=BACKENDS)
 def world(request, embedded_pair):
     """On two embedded clusters."""

@@ -330,7 +330,7 @@ def test_an_unknown_channel_harms_no_other(world):
     channel = world.channel()
     producer = world.producer()
     producer.produce(channel, b"1")
-    with pytest.raises(ChannelNotFound, match="kafka://example.com/unknown"):
+    with pytest.raises(ChannelNotFound, match=r"kafka://example\.com/unknown"):
         producer.produce("kafka://example.com/unknown", b"v")
     producer.produce(channel, b"2")
     assert producer.flush(20) == 0
