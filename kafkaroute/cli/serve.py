@@ -7,6 +7,8 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -39,12 +41,16 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError(
             "serving needs uvicorn: pip install 'kafkaroute[server]'"
         ) from None
+    if not 0 <= options.port <= 65_535:
+        raise ConfigurationError("--port must be 0 to 65535")
+    with _logging_to_stderr(options.log_level):
+        return _serve(options, uvicorn)
+
+
+def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
     from ..catalog.rules_file import RulesFile
     from ..server.app import MAX_HEADER_BYTES, CatalogApp
 
-    if not 0 <= options.port <= 65_535:
-        raise ConfigurationError("--port must be 0 to 65535")
-    _log_to_stderr(options.log_level)
     rules_file = RulesFile(options.rules)
     if not rules_file.current[0].callers and options.host not in _LOOPBACK:
         print(
@@ -97,10 +103,19 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _log_to_stderr(level: str) -> None:
+@contextmanager
+def _logging_to_stderr(level: str) -> Iterator[None]:
+    """Logs go to standard error while the service runs, and where they went before afterwards."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name in ("kafkaroute", "uvicorn"):
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(level.upper() if name == "kafkaroute" else logging.WARNING)
+    levels: dict[str, str | int] = {"kafkaroute": level.upper(), "uvicorn": logging.WARNING}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, own in levels.items():
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(own)
+    try:
+        yield
+    finally:
+        for name, own in before.items():
+            logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).setLevel(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 import requests
 
 from kafkaroute import resolve
+from kafkaroute.cli import main
 
 DATA = Path(__file__).parent / "data"
 RULES = (DATA / "contract-rules.yaml").read_text()
@@ -104,3 +106,11 @@ def test_the_http_catalog_reads_it(service):
     assert route.topic == "c0t4"
     assert route.generation == 7
     assert route.client_config()["sasl.password"] == "kafka-pass"
+
+
+def test_logging_is_left_as_it_was(tmp_path):
+    names = ("kafkaroute", "uvicorn")
+    before = [(list(logging.getLogger(n).handlers), logging.getLogger(n).level) for n in names]
+    assert main(["serve", str(tmp_path / "missing.yaml")]) != 0
+    after = [(list(logging.getLogger(n).handlers), logging.getLogger(n).level) for n in names]
+    assert after == before

@@ -288,8 +288,6 @@ def test_the_file_is_watched_while_it_is_served(path):
 
 def test_no_secret_in_the_log(app, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG)
-    # `kafkaroute serve`, when another test runs it in this process, sets a level of its own.
-    caplog.set_level(logging.DEBUG, "kafkaroute")
     get(app, BAR)
     get(app, BAR, {"authorization": basic("user1", "wr0ng")})
     monkeypatch.delenv("CC_PASS1")
