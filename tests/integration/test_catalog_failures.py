@@ -1,0 +1,434 @@
+"""What a catalog may do to an application: every way in which a naive client was seen to fail,
+but for moves, on both backends. The clusters are well all the time; only the catalog is not."""
+
+import logging
+import threading
+import time
+
+import pytest
+
+from kafkaroute import (
+    CatalogAnswerInvalid,
+    CatalogError,
+    CatalogUnauthorized,
+    CatalogUnavailable,
+    ChannelNotFound,
+    Consumer,
+    Producer,
+)
+from kafkaroute.testing.catalog_stub import Fault
+
+#: What a deadline may be exceeded by, on a machine that others use (seconds).
+SLACK = 0.5
+#: What produce() and poll(0) may take at most once a channel is known, whatever the catalog does.
+PROMISE = 0.5
+#: As short as the cache takes it.
+TTL = 1.0
+
+UNAVAILABLE = (
+    Fault.DOWN,
+    Fault.DROP,
+    Fault.DROP_MID_BODY,
+    Fault.HANG,
+    Fault.HANG_MID_BODY,
+    Fault.TRICKLE,
+    Fault.TRICKLE_HEADERS,
+    Fault.NOT_HTTP,
+    Fault.STATUS_500,
+    Fault.STATUS_502,
+    Fault.STATUS_503,
+    Fault.STATUS_504,
+    Fault.TOO_MANY,
+)
+INVALID = (
+    Fault.HTML,
+    Fault.EMPTY,
+    Fault.EMPTY_OBJECT,
+    Fault.LIST,
+    Fault.NULL,
+    Fault.TRUNCATED,
+    Fault.NOT_UTF8,
+    Fault.HUGE,
+    Fault.HUGE_DECLARED,
+    Fault.GZIP_BOMB,
+    Fault.REDIRECT,
+)
+REFUSED = {
+    **dict.fromkeys(UNAVAILABLE, CatalogUnavailable),
+    **dict.fromkeys(INVALID, CatalogAnswerInvalid),
+    Fault.UNAUTHORIZED: CatalogUnauthorized,
+    Fault.FORBIDDEN: CatalogUnauthorized,
+    Fault.NOT_FOUND: ChannelNotFound,
+}
+#: Past the TTL each takes seconds: those of which the rows speak.
+PAST_TTL = (
+    Fault.DOWN,
+    Fault.DROP,
+    Fault.HANG,
+    Fault.TRICKLE,
+    Fault.STATUS_500,
+    Fault.STATUS_503,
+    Fault.HTML,
+    Fault.EMPTY_OBJECT,
+    Fault.LIST,
+    Fault.TRUNCATED,
+    Fault.HUGE,
+    Fault.UNAUTHORIZED,
+    Fault.FORBIDDEN,
+    Fault.NOT_FOUND,
+)
+
+
+def name_of(fault):
+    return fault.name
+
+
+def values(messages):
+    return [message.value() for message in messages]
+
+
+# At start.
+
+
+@pytest.mark.parametrize("fault", REFUSED, ids=name_of)
+def test_bad_at_start_and_back_again(world, fault):
+    """A clear error within the timeout; nothing bad is kept; the same object works later."""
+    channel = world.channel()
+    producer = world.producer(timeout=1.0, ttl=2)
+    world.stub.fault = fault
+    began = time.monotonic()
+    with pytest.raises(CatalogError) as caught:
+        producer.produce(channel, b"too early")
+    assert time.monotonic() - began < 1.0 + SLACK
+    assert type(caught.value) is REFUSED[fault]
+    if REFUSED[fault] is not CatalogUnauthorized:
+        assert channel in str(caught.value) or str(world.stub.port) in str(caught.value)
+
+    world.stub.fault = None
+
+    def works():
+        try:
+            producer.produce(channel, b"v")
+        except CatalogError:
+            return False
+        return True
+
+    # "Not found" and "unauthorised" are remembered for up to 10 s or one TTL.
+    world.wait(works, 15)
+    assert producer.flush(20) == 0
+    assert values(world.landed(channel)) == [b"v"]
+
+
+@pytest.mark.parametrize("fault", [Fault.DOWN, Fault.HANG, Fault.STATUS_503], ids=name_of)
+def test_a_consumer_bad_at_start_and_back_again(world, fault):
+    channel = world.channel()
+    world.write(channel, [b"v"])
+    consumer = world.consumer(timeout=1.0)
+    world.stub.fault = fault
+    began = time.monotonic()
+    with pytest.raises(CatalogUnavailable):
+        consumer.subscribe([channel])
+    assert time.monotonic() - began < 1.0 + SLACK
+    assert consumer.poll(0) is None
+    world.stub.fault = None
+
+    def works():
+        try:
+            consumer.subscribe([channel])
+        except CatalogError:
+            return False
+        return True
+
+    world.wait(works, 15)
+    assert values(world.read(consumer, 1)) == [b"v"]
+
+
+def test_many_channels_while_the_catalog_hangs(world):
+    """One timeout, not one for each channel."""
+    channels = [world.channel() for _ in range(12)]
+    world.stub.fault = Fault.HANG
+    consumer = world.consumer(timeout=1.0)
+    began = time.monotonic()
+    with pytest.raises(CatalogUnavailable):
+        consumer.subscribe(channels)
+    assert time.monotonic() - began < 3 * (1.0 + SLACK)
+
+
+def test_a_snapshot_starts_without_a_catalog(world, tmp_path):
+    channels = [world.channel(0), world.channel(1)]
+    snapshot = tmp_path / "routes.json"
+    with Producer(world.settings(snapshot=snapshot)) as producer:
+        for channel in channels:
+            producer.produce(channel, b"first run")
+    with Consumer(world.settings({"group.id": "g"}, snapshot=snapshot)) as consumer:
+        consumer.subscribe(channels)
+    assert snapshot.stat().st_mode & 0o777 == 0o600
+
+    for fault in (Fault.DOWN, Fault.HANG, Fault.HTML):
+        world.stub.fault = fault
+        producer = world.producer(snapshot=snapshot, timeout=1.0)
+        began = time.monotonic()
+        for channel in channels:
+            producer.produce(channel, b"second run")
+        assert time.monotonic() - began < 2 * (1.0 + SLACK)
+        assert producer.flush(20) == 0
+        producer.close()
+    consumer = world.consumer(channels, snapshot=snapshot, timeout=1.0)
+    found = world.read(consumer, 8)
+    assert {
+        channel: sum(m.channel() == channel for m in found) for channel in channels
+    } == dict.fromkeys(channels, 4)
+
+
+# Later.
+
+
+def produced(producer, channel, until, made):
+    """Produce and poll without pause until `until`; the longest calls, in seconds."""
+    slowest = [0.0, 0.0]
+    while time.monotonic() < until:
+        value = b"%d" % len(made)
+        began = time.monotonic()
+        producer.produce(channel, value)
+        between = time.monotonic()
+        producer.poll(0)
+        ended = time.monotonic()
+        made.append(value)
+        slowest = [max(slowest[0], between - began), max(slowest[1], ended - between)]
+        time.sleep(0.005)
+    return slowest
+
+
+@pytest.mark.parametrize("fault", PAST_TTL, ids=name_of)
+def test_bad_past_the_ttl(world, fault, caplog):
+    """Producing and consuming go on, no call waits for the catalog, one warning is logged, and
+    all is well again by itself."""
+    channel = world.channel()
+    producer = world.producer(ttl=TTL, timeout=0.6)
+    consumer = world.consumer([channel], ttl=TTL, timeout=0.6)
+    made = []
+    produced(producer, channel, time.monotonic() + 0.2, made)
+    world.read(consumer, len(made))
+    already = len(made)
+
+    read, slowest_poll = [], [0.0]
+    stop = threading.Event()
+
+    def consume():
+        while not stop.is_set():
+            began = time.monotonic()
+            message = consumer.poll(0.05)
+            slowest_poll[0] = max(slowest_poll[0], time.monotonic() - began)
+            if message is not None:
+                read.append(message.value())
+
+    reader = threading.Thread(target=consume)
+    reader.start()
+    caplog.set_level(logging.INFO, "kafkaroute")
+    try:
+        asked = len(world.stub.requests)
+        world.stub.fault = fault
+        slowest = produced(producer, channel, time.monotonic() + 2.2 * TTL, made)
+        asked_in_vain = len(world.stub.requests) - asked
+        warnings = [
+            record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
+        ]
+        world.stub.fault = None
+        asked = len(world.stub.requests)
+        world.wait(lambda: len(world.stub.requests) >= asked + 2, 15, "asking again")
+        assert producer.flush(20) == 0
+        world.wait(lambda: len(read) >= len(made) - already, 20, "reading all")
+    finally:
+        stop.set()
+        reader.join(20)
+    assert max(slowest) < PROMISE
+    assert slowest_poll[0] < 0.05 + PROMISE
+    assert read == made[already:]
+    assert values(world.landed(channel)) == made
+    if fault is not Fault.DOWN:
+        assert asked_in_vain >= 2
+    # One for the Producer's question and one for the Consumer's, not one for each try.
+    assert len([text for text in warnings if "catalog" in text]) == 2, warnings
+
+
+def test_nothing_changed_at_the_ttl(world, monkeypatch):
+    """Requests come once per channel and TTL, whatever is sent; nothing is rebuilt."""
+    channels = [world.channel(0), world.channel(1), world.channel(0)]
+    producer = world.producer(ttl=TTL)
+    assigned = []
+    consumer = world.consumer(ttl=TTL)
+    consumer.subscribe(channels, on_assign=lambda _, parts: assigned.append(parts))
+    began = time.monotonic()
+    count = 0
+    clients = None
+    read = 0
+    while time.monotonic() - began < 4 * TTL:
+        for channel in channels:
+            producer.produce(channel, b"v")
+            count += 1
+        producer.poll(0)
+        while consumer.poll(0.001) is not None:
+            read += 1
+        # Identity of the native clients tells a rebuild.
+        clients = clients or ([*producer._router.clients()], [*consumer._router.clients()])
+        assert ([*producer._router.clients()], [*consumer._router.clients()]) == clients
+    took = time.monotonic() - began
+    assert producer.flush(20) == 0
+    while read < count:
+        assert consumer.poll(10) is not None
+        read += 1
+    questions = 2 * len(channels)  # one to produce, one to consume
+    # Refreshed after 75 to 95 % of the TTL.
+    assert len(world.stub.requests) <= questions * (took / (0.75 * TTL) + 1.5)
+    assert len(world.stub.requests) >= questions * 3
+    assert len(assigned) == 2  # one for each cluster
+    assert count > 300
+    assert sum(len(world.landed(channel)) for channel in channels) == count
+
+
+def test_no_request_for_a_message(world):
+    channel = world.channel()
+    producer = world.producer()
+    consumer = world.consumer([channel])
+    producer.produce(channel, b"v")
+    asked = len(world.stub.requests)
+    assert asked == 2
+    for _ in range(2000):
+        producer.produce(channel, b"v")
+        producer.poll(0)
+    assert producer.flush(20) == 0
+    world.read(consumer, 2001)
+    for _ in range(200):
+        consumer.poll(0)
+    assert len(world.stub.requests) == asked
+
+
+# Who may ask.
+
+
+def test_wrong_credentials_at_start(world):
+    channel = world.channel()
+    for fault_free in ({"basic_auth": ("user", "wrong")}, {"basic_auth": None}):
+        producer = world.producer(**fault_free)
+        with pytest.raises(CatalogUnauthorized) as caught:
+            producer.produce(channel, b"v")
+        assert "wrong" not in str(caught.value)
+        consumer = world.consumer(**fault_free)
+        with pytest.raises(CatalogUnauthorized):
+            consumer.subscribe([channel])
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAUTHORIZED, Fault.DOWN, Fault.HANG], ids=name_of)
+def test_max_stale_is_the_end(world, fault):
+    """A route that the catalog has not confirmed for `max_stale` is not used any more: an error at
+    once, never a silent stall, and all is well again when the catalog is."""
+    channel = world.channel()
+    producer = world.producer(ttl=TTL, max_stale=3 * TTL, timeout=0.4)
+    producer.produce(channel, b"0")
+    world.stub.fault = fault
+    began = time.monotonic()
+    made, refused, slowest = [b"0"], None, 0.0
+    while time.monotonic() - began < 8 * TTL and refused is None:
+        before = time.monotonic()
+        try:
+            producer.produce(channel, b"%d" % len(made))
+            made.append(b"%d" % len(made))
+        except CatalogError as error:
+            refused = error
+        slowest = max(slowest, time.monotonic() - before)
+        time.sleep(0.02)
+    lasted = time.monotonic() - began
+    kind = CatalogUnauthorized if fault is Fault.UNAUTHORIZED else CatalogUnavailable
+    assert type(refused) is kind
+    assert 2 * TTL < lasted < 5 * TTL
+    assert slowest < PROMISE + 0.4
+    world.stub.fault = None
+
+    def works():
+        try:
+            producer.produce(channel, b"back")
+        except CatalogError:
+            return False
+        return True
+
+    world.wait(works, 15)
+    assert producer.flush(20) == 0
+    assert values(world.landed(channel)) == [*made, b"back"]
+
+
+# Which channel.
+
+
+def test_not_in_the_lookup_table(world):
+    known, bogus = world.channel(), world.channel()
+    world.stub.remove(bogus)
+    producer = world.producer()
+    with pytest.raises(ChannelNotFound) as caught:
+        producer.produce(bogus, b"v")
+    assert bogus in str(caught.value)
+    producer.produce(known, b"v")
+    with pytest.raises(ChannelNotFound, match=bogus.rpartition("/")[2]):
+        world.consumer([known, bogus])
+    with pytest.raises(ChannelNotFound):
+        producer.preload([known, bogus])
+
+
+def test_an_entry_taken_out_later(world):
+    """The channel goes on; whoever starts anew is told."""
+    channel = world.channel()
+    producer = world.producer(ttl=TTL)
+    producer.produce(channel, b"1")
+    world.stub.remove(channel)
+    asked = len(world.stub.requests)
+    world.wait(lambda: len(world.stub.requests) > asked)
+    time.sleep(0.1)
+    producer.produce(channel, b"2")
+    assert producer.flush(20) == 0
+    assert values(world.landed(channel)) == [b"1", b"2"]
+    with pytest.raises(ChannelNotFound):
+        world.producer().produce(channel, b"3")
+
+
+def test_the_same_last_segment(world):
+    """They collide in an answer for several: each is asked for alone."""
+    channels = [
+        world.channel(0, name="kafka://example.com/bar"),
+        world.channel(1, name="kafka://example.com/baz/bar"),
+        world.channel(0, name="kafka://example.org/bar"),
+    ]
+    producer = world.producer()
+    consumer = world.consumer(channels)
+    for number in range(90):
+        producer.produce(channels[number % 3], channels[number % 3].encode())
+    assert producer.flush(20) == 0
+    for channel in channels:
+        assert values(world.landed(channel)) == [channel.encode()] * 30
+    assert all(m.channel().encode() == m.value() for m in world.read(consumer, 90))
+    assert all("channel%5B" not in request.query for request in world.stub.requests)
+
+
+def test_two_clusters_one_host(any_world):
+    """The service names one connection for several channels of a host, and which one varies."""
+    channels = [any_world.channel(n % 2, name=f"kafka://one.example/c{n}") for n in range(6)]
+    producer = any_world.producer()
+    consumer = any_world.consumer(channels)
+    for number in range(300):
+        producer.produce(channels[number % 6], b"%d" % number)
+    assert producer.flush(30) == 0
+    for rest, channel in enumerate(channels):
+        assert values(any_world.landed(channel)) == [b"%d" % n for n in range(rest, 300, 6)]
+    found = any_world.read(consumer, 300)
+    for rest, channel in enumerate(channels):
+        mine = [m.value() for m in found if m.channel() == channel]
+        assert mine == [b"%d" % n for n in range(rest, 300, 6)]
+
+
+def test_messages_that_are_no_text(any_world):
+    channel = any_world.channel()
+    producer = any_world.producer()
+    consumer = any_world.consumer([channel])
+    kinds = [b"\xff\xfe\x00", None, b"", b"text"]
+    for value in kinds:
+        producer.produce(channel, value)
+    assert producer.flush(20) == 0
+    assert values(any_world.read(consumer, 4)) == kinds
