@@ -199,7 +199,8 @@ def test_a_full_queue(world):
         producer.produce(channel, b"v")
     with pytest.raises(BufferError):
         producer.produce(channel, b"v")
-    assert len(producer) == 10
+    # confluent-kafka counts its own error events, too.
+    assert len(producer) >= 10
     producer.purge()
     world.wait(lambda: (producer.poll(0.1), len(producer) == 0)[1])
 
