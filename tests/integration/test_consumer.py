@@ -2,6 +2,9 @@
 
 import os
 import statistics
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -932,3 +935,29 @@ def test_parent_and_child_share_the_group(real_world, in_child, background):
     with background(lambda: consumer.poll(0.1)):
         in_child(work)
     real_world.wait(lambda: (consumer.poll(0.1), len(consumer.assignment()) == 4)[1], 30)
+
+
+def test_a_process_that_never_closes_its_consumer_ends(world):
+    channels = [world.channel(0), world.channel(1)]
+    for channel in channels:
+        world.write(channel, [b"v"])
+    config = {"group.id": unique_name("g"), "auto.offset.reset": "earliest"}
+    program = f"""
+        from kafkaroute import Consumer
+        consumer = Consumer({world.settings(config)!r})
+        consumer.subscribe({channels!r})
+        found = []
+        while len(found) < 2:
+            if (message := consumer.poll(1)) is not None:
+                found.append(message.channel())
+        print(*sorted(found))
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == sorted(channels)
