@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from .consumer_state import ConsumerState
 from .errors import KafkaException
-from .members import Member, bare
-from .messages import KafkaError, Message, TopicPartition, kafka_exception
+from .members import Member
+from .messages import KafkaError, Message, TopicPartition, bare, kafka_exception
 
 __all__ = ["OffsetCalls"]
 

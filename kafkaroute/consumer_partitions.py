@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .consumer_state import ConsumerState
-from .members import Member, bare
-from .messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
+from .members import Member
+from .messages import ClusterMetadata, KafkaError, TopicPartition, bare, kafka_exception
+from .route import Route
 from .transactions import GroupMetadata
 
 __all__ = ["PartitionCalls"]
@@ -84,10 +85,14 @@ class PartitionCalls(ConsumerState):
         channels = {getattr(partition, "channel", None) for partition in partitions}
         unknown = sorted(c for c in channels if c and self._members.of_channel(c) is None)
         for route in self._router.routes(unknown):
-            member = self._router.client(self._router.place(route))
-            member.adopt(route)
-            if member not in self._members.all:
-                self._members.all = (*self._members.all, member)
+            self._adopt_route(route)
+
+    def _adopt_route(self, route: Route) -> Member:
+        member = self._router.client(self._router.place(route))
+        member.adopt(route)
+        if member not in self._members.all:
+            self._members.all = (*self._members.all, member)
+        return member
 
     def assignment(self) -> list[TopicPartition]:
         """The partitions read now, on all clusters."""
@@ -112,12 +117,8 @@ class PartitionCalls(ConsumerState):
 
     def _member(self, channel: str | None, call: str) -> Member:
         if channel is not None:
-            if (member := self._members.of_channel(channel)) is None:
-                route = self._router.route(channel)
-                member = self._router.client(self._router.place(route))
-                member.adopt(route)
-                self._members.all = (*self._members.all, member)
-            return member
+            known = self._members.of_channel(channel)
+            return known or self._adopt_route(self._router.route(channel))
         if len(self._members.all) == 1:
             return self._members.all[0]
         raise kafka_exception(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from .backend.contract import BackendConsumer
-from .messages import KafkaError, Message, Origin, TopicPartition, kafka_exception
+from .messages import KafkaError, Message, Origin, TopicPartition, bare, kafka_exception
 from .route import Route
 from .router import Place
 
@@ -69,17 +69,6 @@ class Member:
 
     def all_named(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         return [self.named(partition) for partition in partitions]
-
-
-def bare(partition: TopicPartition, topic: str) -> TopicPartition:
-    """`partition` as the native consumer wants it: with a topic and no channel."""
-    return TopicPartition(
-        topic,
-        partition.partition,
-        partition.offset,
-        partition.metadata,
-        partition.leader_epoch,
-    )
 
 
 class Members:

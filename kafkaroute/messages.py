@@ -36,6 +36,7 @@ __all__ = [
     "TopicMetadata",
     "TopicPartition",
     "accept_native",
+    "bare",
     "kafka_exception",
 ]
 
@@ -288,6 +289,17 @@ class TopicPartition:
         name = f"{self.channel} ({self.topic})" if self.channel and self.topic else self.channel
         error = f", error={self.error}" if self.error is not None else ""
         return f"TopicPartition({name or self.topic}[{self.partition}]@{self.offset}{error})"
+
+
+def bare(partition: TopicPartition, topic: str) -> TopicPartition:
+    """`partition` as a native client wants it: with `topic` and no channel."""
+    return TopicPartition(
+        topic,
+        partition.partition,
+        partition.offset,
+        partition.metadata,
+        partition.leader_epoch,
+    )
 
 
 class BrokerMetadata(NamedTuple):

@@ -58,6 +58,7 @@ class Producer:
 
     def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
         self._senders: dict[str, Sender] = {}
+        #: Where each channel was sent last; kept while a sender is gone, to know what it leaves.
         self._homes: dict[str, Place] = {}
         self._lock = RLock()
         self._retired: list[_Retired] = []
@@ -136,9 +137,16 @@ class Producer:
             client = self._router.client(place)
             if self._transactions is not None:
                 self._transactions.bind(client, channel)
-            self._homes[channel] = place
-            sender = self._senders[channel] = client.sender(route.topic)
-            return sender
+            return self._settle(channel, place, client.sender(route.topic))
+
+    def _settle(self, channel: str, place: Place, sender: Sender) -> Sender:
+        """From now on `channel` goes where `sender` sends; a client left behind is retired."""
+        before = self._homes.get(channel, place)
+        self._homes[channel] = place
+        self._senders[channel] = sender
+        if before != place:
+            self._retire_unused()
+        return sender
 
     def _follow(self, channel: str, _old: Route, new: Route) -> None:
         """A route changed (on the refresher's thread): later messages go to the new place."""
@@ -153,16 +161,13 @@ class Producer:
             except (KafkaException, ConfigurationError) as error:
                 _log.warning("channel %s stays where it is: new place refused: %s", channel, error)
                 return
-            self._senders[channel] = client.sender(new.topic)
-            self._homes[channel] = place
+            self._settle(channel, place, client.sender(new.topic))
             _log.info("channel %s now goes to topic %s at %r", channel, new.topic, place)
-            self._retire_unused()
 
     def _expire(self, channel: str) -> None:
         """The route is too old to be used: the next produce() asks, and raises what it is told."""
         with self._lock:
             if self._senders.pop(channel, None) is not None:
-                del self._homes[channel]
                 _log.error("channel %s: the catalog confirmed no route for too long", channel)
 
     def _retire_unused(self) -> None:
@@ -312,9 +317,7 @@ class Producer:
 
     def commit_transaction(self, timeout: float = -1) -> None:
         """Flush and commit; `timeout` in seconds."""
-        with self._lock:
-            transaction = self._transaction()
-        transaction.commit(timeout)
+        self._transaction().commit(timeout)
         self._forget_senders()
 
     def abort_transaction(self, timeout: float = -1) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .backend.contract import BackendProducer
 from .errors import KafkaException
-from .messages import KafkaError, TopicPartition, kafka_exception
+from .messages import KafkaError, TopicPartition, bare, kafka_exception
 
 __all__ = ["GroupMetadata", "Transactions"]
 
@@ -38,12 +38,7 @@ class GroupMetadata:
 
     def bare(self, positions: Iterable[TopicPartition]) -> list[TopicPartition]:
         """`positions` with topics for channels."""
-        return [
-            TopicPartition(
-                self._topic_of(tp), tp.partition, tp.offset, tp.metadata, tp.leader_epoch
-            )
-            for tp in positions
-        ]
+        return [bare(position, self._topic_of(position)) for position in positions]
 
 
 class Transactions:

@@ -596,3 +596,11 @@ def test_a_forgotten_consumer_is_not_kept_alive(world):
     del consumer
     gc.collect()
     assert gone() is None
+
+
+def test_a_question_about_another_channel_of_a_cluster_adds_no_member(world, consumer):
+    consumer.subscribe([A])
+    consumer.list_topics(A2)  # lives on the same cluster as A
+    assert len(world.backend.consumers) == 1
+    consumer.memberid()  # without a channel: needs exactly one member
+    assert len(consumer._members.all) == 1

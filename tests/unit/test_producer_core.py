@@ -457,3 +457,18 @@ def test_a_move_does_not_close_the_client_of_a_channel_too_old(world):
             lambda: any(c.config["bootstrap.servers"] == "C:1" for c in world.backend.producers)
         )
         assert a not in [retired.client for retired in producer._retired]
+
+
+def test_a_client_whose_channel_moved_between_transactions_is_retired(world, producer):
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(A, b"1")
+    producer.commit_transaction()
+    old = world.on("A")
+    world.put(A, "ta", "B")
+    producer._router.cache.invalidate(A)
+    producer.begin_transaction()
+    producer.produce(A, b"2")
+    producer.commit_transaction()
+    assert list(producer._router.clients()) == [world.on("B")]
+    assert [retired.client for retired in producer._retired] == [old]
