@@ -22,12 +22,11 @@ from kafkaroute.messages import (
 
 from .assignment import Assignment, Callbacks
 from .committer import Committer
+from .credentials import replace_credentials
 from .errors import mapped
 from .fetch_watch import FetchWatch, make_consumer_client
 from .health import Health
-from .internals import update_credentials
 from .library import ConsumerGroupMetadata, KafkaConsumer
-from .log_safety import protect_logs
 from .metadata_query import query_metadata
 from .offset_queries import committed_offsets, offsets_at, watermarks
 from .offsets import OffsetStore, from_application, native_partition
@@ -280,16 +279,7 @@ class KafkaPythonConsumer(BackendConsumer):
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
         self._check_open()
-        protect_logs(username, password)
-        kwargs = self._plan.kwargs
-        if "sasl_plain_username" not in kwargs:
-            raise kafka_exception(
-                KafkaError._STATE, "the consumer does not use SASL PLAIN or SCRAM"
-            )
-        kwargs["sasl_plain_username"] = username
-        kwargs["sasl_plain_password"] = password
-        if self._opener.client is not None:
-            update_credentials(self._opener.client, username, password)
+        replace_credentials(self._plan.kwargs, self._opener.client, username, password)
 
     def close(self) -> None:
         if self._closed:

@@ -14,10 +14,10 @@ from kafkaroute.messages import ClusterMetadata, KafkaError, TopicPartition, kaf
 
 from .appender import Appender, Pairs, make_appender
 from .connections import WatchedManager
+from .credentials import replace_credentials
 from .errors import failure, mapped
-from .internals import private, update_credentials
+from .internals import private
 from .library import KafkaNetClient, KafkaProducer, NetworkSelector, kp
-from .log_safety import protect_logs
 from .messages import to_bytes, write_headers
 from .metadata_query import query_metadata
 from .opener import Opener
@@ -196,16 +196,7 @@ class KafkaPythonProducer(BackendProducer):
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
         self._check_open()
-        protect_logs(username, password)
-        kwargs = self._plan.kwargs
-        if "sasl_plain_username" not in kwargs:
-            raise kafka_exception(
-                KafkaError._STATE, "the producer does not use SASL PLAIN or SCRAM"
-            )
-        kwargs["sasl_plain_username"] = username
-        kwargs["sasl_plain_password"] = password
-        if self._opener.client is not None:
-            update_credentials(self._opener.client, username, password)
+        replace_credentials(self._plan.kwargs, self._opener.client, username, password)
 
     def close(self, timeout: float) -> int:
         with self._close_lock:
