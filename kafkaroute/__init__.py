@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .consumer import Consumer as Consumer
     from .errors import *  # noqa: F403
     from .messages import *  # noqa: F403
+    from .moves.events import *  # noqa: F403
     from .policy import Policy as Policy
     from .producer import Producer as Producer
     from .resolver import resolve as resolve
@@ -53,6 +54,7 @@ _HOMES = {
         "Message",
         "TopicPartition",
     ),
+    "moves.events": ("Phase", "RouteChange", "RouteStatus", "Spot"),
     "policy": ("Policy",),
     "producer": ("Producer",),
     "resolver": ("resolve",),

@@ -20,11 +20,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .backend.settings_keys import ConfigValue, canonical_key, is_callback_key
 from .errors import ConfigurationError
 from .policy import Policy
+
+if TYPE_CHECKING:
+    from .moves.events import RouteChange
 
 __all__ = ["Settings"]
 
@@ -55,6 +58,19 @@ class Settings:
         cert: client certificate for the catalog: path, or (certificate path, key path).
         policy: what an answer may set; see :class:`kafkaroute.policy.Policy`.
         snapshot: path of a file that keeps the last known routes for the next start.
+        redeliver: messages that a move leaves undelivered follow the route (docs/moves.md).
+        drain_timeout: seconds without progress after which an old place is no longer waited for.
+        on_move: ``ordered`` (the new place is read when the old one is empty) or ``overlap``.
+        move_window: seconds in which producers may still write to the old place; None is the
+            answer's ``max-age``, else the larger of `ttl` and 300.
+        move_linger: seconds without a late message after which the old place is no longer
+            watched; None is the largest of 600, 10 `ttl`, and `max_stale` up to 3,600.
+        on_move_start: where a group without offsets on the new place starts when the answer has
+            no ``start_at``: ``beginning``, or ``timestamp`` (of the move) for mirrored topics.
+        on_revoked: a channel that worked is refused (401, 403, 404): ``keep`` the last route up
+            to `max_stale`, or ``stop`` at once.
+        on_route_change: called with a :class:`kafkaroute.RouteChange` for each phase of each
+            move; in code only.
     """
 
     service_gateway_uri: str
@@ -71,6 +87,16 @@ class Settings:
     cert: str | tuple[str, str] | None = field(default=None, repr=False)
     policy: Policy = field(default_factory=Policy)
     snapshot: str | None = None
+    redeliver: bool = True
+    drain_timeout: float = 5.0
+    on_move: str = "ordered"
+    move_window: float | None = None
+    move_linger: float | None = None
+    on_move_start: str = "beginning"
+    on_revoked: str = "keep"
+    on_route_change: Callable[[RouteChange], object] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Settings:
@@ -131,11 +157,14 @@ class Settings:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def _checked(self) -> Settings:
-        for name in ("timeout", "ttl"):
+        for name in ("timeout", "ttl", "drain_timeout"):
             if not 0 < (seconds := getattr(self, name)) < inf:
                 raise ConfigurationError(f"{name} must be above 0 seconds, not {seconds}")
         if not self.max_stale >= 0:  # NaN, too
             raise ConfigurationError(f"max_stale must not be negative, not {self.max_stale}")
+        for name in ("move_window", "move_linger"):
+            if (seconds := getattr(self, name)) is not None and not 0 <= seconds < inf:
+                raise ConfigurationError(f"{name} must not be negative, not {seconds}")
         if ":" not in self.service_gateway_uri:
             raise ConfigurationError(
                 "service_gateway_uri has no scheme: expected http://…, https://… or file:…"
@@ -224,6 +253,28 @@ def _policy(value: Any) -> Policy:
     return value if isinstance(value, Policy) else Policy.from_dict(_table(value))
 
 
+def _switch(value: Any) -> bool:
+    value = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower(), value)
+    if not isinstance(value, bool):
+        raise TypeError("true or false")
+    return value
+
+
+def _one_of(*names: str) -> Callable[[Any], str]:
+    def convert(value: Any) -> str:
+        if value not in names:
+            raise TypeError(" or ".join(map(repr, names)))
+        return str(value)
+
+    return convert
+
+
+def _callable(value: Any) -> Any:
+    if not callable(value):
+        raise TypeError("a function, so it can be given in code only")
+    return value
+
+
 def _path(value: Any) -> str:
     return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
@@ -243,6 +294,14 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "cert": _cert,
     "policy": _policy,
     "snapshot": _path,
+    "redeliver": _switch,
+    "drain_timeout": _seconds,
+    "on_move": _one_of("ordered", "overlap"),
+    "move_window": _seconds,
+    "move_linger": _seconds,
+    "on_move_start": _one_of("beginning", "timestamp"),
+    "on_revoked": _one_of("keep", "stop"),
+    "on_route_change": _callable,
 }
 _OPTIONAL = {f.name for f in fields(Settings) if f.default is None}
 

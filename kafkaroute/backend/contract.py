@@ -267,8 +267,21 @@ class Backend(ABC):
     capabilities: frozenset[Capability] = frozenset()
 
     @abstractmethod
-    def open_producer(self, config: Mapping[str, ConfigValue]) -> BackendProducer:
+    def open_producer(
+        self,
+        config: Mapping[str, ConfigValue],
+        *,
+        on_failure: DeliveryCallback | None = None,
+        only_failures: bool = False,
+    ) -> BackendProducer:
         """Open a native producer; returns at once, connecting in the background.
+
+        `on_failure` is called like a delivery callback, from poll(), flush() or close(), for each
+        message that could not be delivered and had no callback of its own; the message tells
+        topic, partition, key, value and latency(). (It may be called for delivered ones, too, with
+        None for the error, unless `only_failures`.) The reports of one partition come in the order
+        of its messages. `only_failures` reports failures alone, to callbacks of single messages
+        as well (librdkafka's ``delivery.report.only.error``): a success then costs nothing.
 
         Raises ConfigurationError or UnsupportedFeature naming the setting, KafkaException."""
 

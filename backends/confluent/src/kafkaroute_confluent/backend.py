@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import confluent_kafka
 
-from kafkaroute.backend.contract import Backend, Capability
+from kafkaroute.backend.contract import Backend, Capability, DeliveryCallback
 from kafkaroute.backend.settings_keys import ConfigValue
 from kafkaroute.messages import Origin
 
@@ -25,8 +25,14 @@ class ConfluentBackend(Backend):
     contract_version = 1
     capabilities = frozenset(Capability)
 
-    def open_producer(self, config: Mapping[str, ConfigValue]) -> ConfluentProducer:
-        return ConfluentProducer(config)
+    def open_producer(
+        self,
+        config: Mapping[str, ConfigValue],
+        *,
+        on_failure: DeliveryCallback | None = None,
+        only_failures: bool = False,
+    ) -> ConfluentProducer:
+        return ConfluentProducer(config, on_failure, only_failures=only_failures)
 
     def open_consumer(
         self, config: Mapping[str, ConfigValue], origins: Mapping[str, Origin]

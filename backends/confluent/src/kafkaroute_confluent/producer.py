@@ -39,7 +39,18 @@ class ConfluentProducer(BackendProducer):
     poll() and flush(), as with confluent-kafka itself.
     """
 
-    def __init__(self, config: Mapping[str, ConfigValue]) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, ConfigValue],
+        on_failure: DeliveryCallback | None = None,
+        *,
+        only_failures: bool = False,
+    ) -> None:
+        if on_failure is not None:
+            # librdkafka knows one default callback; it takes messages without one of their own.
+            config = {**config, "on_delivery": on_failure}
+        if only_failures:
+            config = {**config, "delivery.report.only.error": True}
         self._redact = Redactor(config)
         self._native: Any = construct(NativeProducer, config, self._redact, consumer=False)
         track(self._native)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from kafkaroute.backend.contract import Backend, BackendConsumer, BackendProducer, Capability
+from kafkaroute.backend.contract import (
+    Backend,
+    BackendConsumer,
+    BackendProducer,
+    Capability,
+    DeliveryCallback,
+)
 from kafkaroute.backend.settings_keys import ConfigValue
 from kafkaroute.messages import Origin
 
@@ -23,7 +29,13 @@ class KafkaPythonBackend(Backend):
         # as a broken backend, with the cause.
         from . import library  # noqa: F401
 
-    def open_producer(self, config: Mapping[str, ConfigValue]) -> BackendProducer:
+    def open_producer(
+        self,
+        config: Mapping[str, ConfigValue],
+        *,
+        on_failure: DeliveryCallback | None = None,
+        only_failures: bool = False,
+    ) -> BackendProducer:
         from .config import read_settings
         from .producer import KafkaPythonProducer
         from .translate import plan_producer

@@ -1,0 +1,1 @@
+"""How a running Producer or Consumer follows a route that changes (docs/moves.md)."""
