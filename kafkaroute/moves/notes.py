@@ -1,0 +1,151 @@
+"""Notes that members of a group leave for each other beside committed offsets.
+
+A member that restarts or joins while a new place is held gets only the new route from the
+catalog. So the members that hold it say so in the metadata of the offsets that they commit there::
+
+    kr1:held:g41:1764000000          held because of the old place of generation 41, at most until
+                                     then (seconds since the epoch)
+    kr1:released:g41:1764000100      may be read since then
+    kr1:held:d0f3a…:1764000000;mine  the same for an old place without a generation (a digest of
+                                     its cluster and topic), and the application's own metadata
+
+A note is written by the owner of a partition only, beside an offset that it does not change, and
+keeps what the application had committed as metadata. A later commit of the application replaces
+the note; that is as good as ``released``, for whoever holds the place commits nothing there.
+Metadata that is no note of a version known here is the application's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from ..messages import TopicPartition
+
+__all__ = ["Note", "NoteState", "former", "own_metadata", "parse", "summary", "with_note"]
+
+#: Kafka's default for ``offset.metadata.max.bytes``; beyond it a commit is refused.
+_LONGEST = 4096
+_NOTE = re.compile(
+    r"kr1:(held|released):(g[0-9]{1,19}|d[0-9a-f]{16}):([0-9]{1,12})(?:;(.*))?", re.DOTALL
+)
+
+
+class NoteState(StrEnum):
+    HELD = "held"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note.
+
+    Attributes:
+        state: whether the new place is held or may be read.
+        old: which old place it is about; see :func:`former`.
+        at: seconds since the epoch: until when it is held at most, or when it was released.
+        mine: the application's own metadata, kept; "" where there is none.
+    """
+
+    state: NoteState
+    old: str
+    at: int
+    mine: str = ""
+
+    def __str__(self) -> str:
+        text = f"kr1:{self.state}:{self.old}:{self.at}"
+        return f"{text};{self.mine}" if self.mine else text
+
+
+def former(cluster: str, topic: str, generation: int | None = None) -> str:
+    """What names an old place in notes: its generation, else a digest.
+
+    Args:
+        cluster: the Kafka cluster's id.
+    """
+    if generation is not None:
+        return f"g{generation}"
+    # Not for secrecy: any text, short and in plain ASCII.
+    return "d" + hashlib.sha256(f"{cluster}\0{topic}".encode()).hexdigest()[:16]
+
+
+def parse(metadata: str | None) -> Note | None:
+    """The note in committed metadata; None where it is the application's own. Never raises."""
+    found = _NOTE.fullmatch(metadata) if isinstance(metadata, str) else None
+    if found is None:
+        return None
+    state, old, at, mine = found.groups()
+    return Note(NoteState(state), old, int(at), mine or "")
+
+
+def own_metadata(metadata: str | None) -> str | None:
+    """What the application itself committed as metadata: the text without the note."""
+    note = parse(metadata)
+    return metadata if note is None else note.mine or None
+
+
+def with_note(
+    note: Note, committed: Sequence[TopicPartition], starts: Mapping[int, int]
+) -> list[TopicPartition]:
+    """What to commit so that `committed` says `note`: the same offsets, with the note beside them.
+
+    Args:
+        committed: partitions that this member owns, as committed() has just answered them.
+        starts: partition → offset for those without a committed one (where the group is going to
+            begin); partitions in neither are left out.
+
+    Left out, too, are partitions that say so already, those on which another member has said
+    ``released`` for the same old place, and those whose own metadata leaves no room.
+    """
+    changed = []
+    for one in committed:
+        before = parse(one.metadata)
+        said = before.state if before is not None and before.old == note.old else None
+        if said in (NoteState.RELEASED, note.state):
+            continue
+        offset = one.offset if one.offset >= 0 else starts.get(one.partition)
+        text = str(replace(note, mine=own_metadata(one.metadata) or ""))
+        if offset is None or len(text.encode()) > _LONGEST:
+            continue
+        changed.append(TopicPartition(one.topic, one.partition, offset, text, one.leader_epoch))
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a group's notes on a place say together.
+
+    Attributes:
+        held: partition → the note that holds it.
+        released: partition → the note that releases it.
+        read: partitions with a committed offset and no note: they are read.
+        unknown: partitions without a committed offset.
+    """
+
+    held: Mapping[int, Note]
+    released: Mapping[int, Note]
+    read: frozenset[int]
+    unknown: frozenset[int]
+
+    def held_until(self) -> int | None:
+        """The latest deadline of a ``held`` note, seconds since the epoch; None without one."""
+        return max((note.at for note in self.held.values()), default=None)
+
+
+def summary(committed: Iterable[TopicPartition]) -> Summary:
+    """Read the notes in what committed() answered for a place's partitions."""
+    held, released = {}, {}
+    read, unknown = set(), set()
+    for one in committed:
+        if one.offset < 0:
+            unknown.add(one.partition)
+        elif (note := parse(one.metadata)) is None:
+            read.add(one.partition)
+        elif note.state is NoteState.HELD:
+            held[one.partition] = note
+        else:
+            released[one.partition] = note
+    return Summary(held, released, frozenset(read), frozenset(unknown))
