@@ -266,10 +266,12 @@ class FakeBackend(Backend):
         self.consumers = []
         self.refuse = {}
 
-    def open_producer(self, config):
+    def open_producer(self, config, *, on_failure=None, only_failures=False):
         if (error := self.refuse.get(config["bootstrap.servers"])) is not None:
             raise error
         self.producers.append(FakeProducer(config))
+        self.producers[-1].on_failure = on_failure
+        self.producers[-1].only_failures = only_failures
         return self.producers[-1]
 
     def open_consumer(self, config, origins):

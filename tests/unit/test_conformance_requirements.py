@@ -23,7 +23,7 @@ class Refusing(Backend):
 
     name = "refusing"
 
-    def open_producer(self, config):
+    def open_producer(self, config, *, on_failure=None, only_failures=False):
         self.check_config(config, consumer=False)
         producer = without_abstract_methods(BackendProducer)()
 
@@ -56,7 +56,7 @@ class Refusing(Backend):
 class Careless(Refusing):
     """Has no capability either, and does not say so."""
 
-    def open_producer(self, config):
+    def open_producer(self, config, *, on_failure=None, only_failures=False):
         producer = type("Mute", (), {"__getattr__": lambda self, name: nothing})()
         producer.sender = lambda topic: lambda *arguments: None
         producer.close = lambda timeout: 0

@@ -75,12 +75,12 @@ def test_nothing_of_the_library_gets_out() -> None:
 # -- reports ---------------------------------------------------------------------------------------
 
 
-def outcome(failure: Any = None, at: float = 2.0) -> Outcome:
-    return Outcome("t", 3, 100, -1, failure, at)
+def outcome(failure: Any = None) -> Outcome:
+    return Outcome("t", 3, 100, -1, failure)
 
 
 def delivery(callback: Any, size: int = 10) -> Delivery:
-    return Delivery(callback, b"k", b"v", size, 1234, 1.5)
+    return (callback, b"k", b"v", size, 1234, time.monotonic() - 0.5)
 
 
 def test_queue_is_full_by_messages_and_by_bytes() -> None:
@@ -120,7 +120,28 @@ def test_callbacks_run_when_served_and_tell_what_became_of_the_message() -> None
     assert (first.topic(), first.partition(), first.offset(), second.offset()) == ("t", 3, 100, 101)
     assert (first.key(), first.value(), first.headers()) == (b"k", b"v", None)
     assert first.timestamp() == (1, 1234)
-    assert first.latency() == 0.5
+    assert first.latency() == pytest.approx(0.5, abs=0.2)
+
+
+def test_a_callback_for_failures_alone_hears_of_nothing_else() -> None:
+    failures: list[Any] = []
+    others: list[Any] = []
+
+    def on_failure(*told: Any) -> None:
+        failures.append(told)
+
+    reports = Reports(9, 99, only_errors=False, failures_only=on_failure)
+    for _ in range(3):
+        reports.accept(10)
+    own = delivery(lambda *told: others.append(told))
+    reports.settle(outcome(), [delivery(on_failure), own])
+    reports.settle(outcome(lambda _: kp.KafkaTimeoutError()), [delivery(on_failure)])
+    assert reports.messages == 2
+    assert reports.serve(0) == 2
+    [(error, message)] = failures
+    assert error.code() == KafkaError._MSG_TIMED_OUT
+    assert (message.key(), message.value()) == (b"k", b"v")
+    assert [told[0] for told in others] == [None]
 
 
 def test_only_errors_are_reported_when_asked() -> None:

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from ...backend.contract import Backend, BackendConsumer, BackendProducer, HeadersInput
+from ...backend.contract import (
+    Backend,
+    BackendConsumer,
+    BackendProducer,
+    DeliveryCallback,
+    HeadersInput,
+)
 from ...backend.settings_keys import ConfigValue
 from ...messages import KafkaError, Message, Origin, TopicPartition
 from ..cluster import Cluster, unique_name
@@ -73,16 +79,25 @@ class Kit:
         return {**self.cluster.client_config(security), **self.settings, **(settings or {})}
 
     def producer(
-        self, settings: Mapping[str, Any] | None = None, security: str = "plaintext"
+        self,
+        settings: Mapping[str, Any] | None = None,
+        security: str = "plaintext",
+        *,
+        on_failure: DeliveryCallback | None = None,
+        only_failures: bool = False,
     ) -> BackendProducer:
         """A producer that is closed when the test ends."""
-        producer = self.backend.open_producer(self.config(settings, security))
+        producer = self.backend.open_producer(
+            self.config(settings, security), on_failure=on_failure, only_failures=only_failures
+        )
         self._open.callback(producer.close, 0.2)
         return producer
 
-    def stranded_producer(self, settings: Mapping[str, Any] | None = None) -> BackendProducer:
+    def stranded_producer(
+        self, settings: Mapping[str, Any] | None = None, **failures: Any
+    ) -> BackendProducer:
         """A producer whose cluster cannot be reached."""
-        return self.producer({"bootstrap.servers": UNREACHABLE, **(settings or {})})
+        return self.producer({"bootstrap.servers": UNREACHABLE, **(settings or {})}, **failures)
 
     def consumer(
         self,

@@ -18,6 +18,7 @@ from .configuration import ConfigurationTests
 from .consuming import ConsumingTests
 from .delivery import DeliveryTests
 from .endings import EndingTests
+from .failure_reports import FailureReportTests
 from .failures import FailureTests
 from .groups import GroupTests
 from .guard import check_subclass, check_themes
@@ -44,6 +45,7 @@ class BackendConformance(
     BatchTests,
     DeliveryTests,
     FailureTests,
+    FailureReportTests,
     ConsumingTests,
     SeekingTests,
     AssignmentTests,

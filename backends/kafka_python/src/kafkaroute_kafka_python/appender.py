@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Protocol
 
 from kafkaroute.errors import ClosedError, UnsupportedFeature
@@ -18,9 +19,18 @@ from .internals import require
 from .library import KafkaPartition, MemoryRecordsBuilder, ProducerBatch, kp
 from .reports import Entry, Outcome, Reports
 
-__all__ = ["Appender", "LeanAppender", "PublicAppender", "kafka_partition", "make_appender"]
+__all__ = [
+    "Appender",
+    "LeanAppender",
+    "PublicAppender",
+    "age",
+    "kafka_partition",
+    "make_appender",
+]
 
 Pairs = list[tuple[str, bytes | None]]
+
+_numbers = count()
 
 
 class Appender(Protocol):
@@ -54,14 +64,21 @@ class _LeanBatch(ProducerBatch):  # type: ignore[misc]  # untyped library
         self, partition: Any, records: Any, reports: Reports, created: float, now: float
     ) -> None:
         self.entries: list[Entry] = []
+        #: Grows with every batch of a partition.
+        self.number = next(_numbers)
         self._reports = reports
+        self._rebounds: list[_Rebound] | None = None
         super().__init__(partition, records, now=now)
         # Waiting for metadata counts, too: the message's life began when it was accepted.
         self.created = created
 
     @property
     def _record_futures(self) -> list[_Rebound]:
-        return [_Rebound(self, entry) for entry in self.entries]
+        if self._rebounds is None:
+            self._rebounds = [
+                _Rebound(self, entry, position) for position, entry in enumerate(self.entries)
+            ]
+        return self._rebounds
 
     @_record_futures.setter
     def _record_futures(self, futures: list[Any]) -> None:
@@ -72,7 +89,7 @@ class _LeanBatch(ProducerBatch):  # type: ignore[misc]  # untyped library
             raise kp.IllegalStateError("the batch is done already")
         tp = self.topic_partition
         appended = -1 if timestamp_ms is None else timestamp_ms
-        outcome = Outcome(tp[0], tp[1], base_offset, appended, failure, time.monotonic())
+        outcome = Outcome(tp[0], tp[1], base_offset, appended, failure)
         self._reports.settle(outcome, self.entries)
         self.produce_future.success((base_offset, timestamp_ms, failure))
 
@@ -80,9 +97,10 @@ class _LeanBatch(ProducerBatch):  # type: ignore[misc]  # untyped library
 class _Rebound:
     """One message of a batch that was too large for the broker and is sent in halves."""
 
-    __slots__ = ("_batch", "_entry", "_future", "_index")
+    __slots__ = ("_batch", "_entry", "_future", "_index", "age")
 
-    def __init__(self, batch: _LeanBatch, entry: Entry) -> None:
+    def __init__(self, batch: _LeanBatch, entry: Entry, position: int) -> None:
+        self.age = (batch.number, position)
         self._batch = batch
         self._entry = entry
         self._future: Any = None
@@ -104,8 +122,18 @@ class _Rebound:
         base_offset, timestamp_ms, failure = result
         tp = self._batch.topic_partition
         appended = -1 if timestamp_ms is None else timestamp_ms
-        outcome = Outcome(tp[0], tp[1], base_offset, appended, failure, time.monotonic())
+        outcome = Outcome(tp[0], tp[1], base_offset, appended, failure)
         self._batch._reports.settle(outcome, (self._entry,), self._index)
+
+
+def age(batch: Any) -> tuple[float, int]:
+    """Sorts batches of one partition by the order of their messages, whatever became of them."""
+    if isinstance(batch, _LeanBatch):
+        return batch.number, 0
+    futures = batch._record_futures
+    if futures and isinstance(futures[0], _Rebound):
+        return futures[0].age
+    return batch.created, 0
 
 
 class LeanAppender:
@@ -216,13 +244,11 @@ class PublicAppender:
         reports = self._reports
 
         def delivered(metadata: Any) -> None:
-            outcome = Outcome(topic, number, metadata.offset, -1, None, time.monotonic())
+            outcome = Outcome(topic, number, metadata.offset, -1, None)
             reports.settle(outcome, (entry,))
 
         def failed(exc: BaseException) -> None:
-            reports.settle(
-                Outcome(topic, number, -1, -1, lambda _: exc, time.monotonic()), (entry,)
-            )
+            reports.settle(Outcome(topic, number, -1, -1, lambda _: exc), (entry,))
 
         future = self._send(
             topic,

@@ -40,7 +40,8 @@ class KafkaPythonBackend(Backend):
         from .producer import KafkaPythonProducer
         from .translate import plan_producer
 
-        return KafkaPythonProducer(plan_producer(read_settings(config, consumer=False)))
+        plan = plan_producer(read_settings(config, consumer=False))
+        return KafkaPythonProducer(plan, on_failure, only_failures=only_failures)
 
     def open_consumer(
         self, config: Mapping[str, ConfigValue], origins: Mapping[str, Origin]

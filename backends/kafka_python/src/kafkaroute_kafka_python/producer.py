@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from threading import Lock
 from typing import Any, Self
@@ -21,8 +22,8 @@ from .library import KafkaNetClient, KafkaProducer, NetworkSelector, kp
 from .messages import to_bytes, write_headers
 from .metadata_query import query_metadata
 from .opener import Opener
-from .purge import fail_batches
-from .reports import Delivery, Entry, Reports
+from .purge import Purger
+from .reports import Entry, Reports
 from .topic_keeper import TopicKeeper
 from .topics import Topic, Waiting
 from .transactions import Transactions
@@ -39,14 +40,27 @@ _OPENING = 0.05
 class KafkaPythonProducer(BackendProducer):
     """Returns at once from its constructor: the client opens on a thread of its own."""
 
-    def __init__(self, plan: ProducerPlan) -> None:
+    def __init__(
+        self,
+        plan: ProducerPlan,
+        on_failure: DeliveryCallback | None = None,
+        *,
+        only_failures: bool = False,
+    ) -> None:
         self._plan = plan
-        self._reports = Reports(plan.max_messages, plan.max_bytes, only_errors=plan.only_errors)
+        self._default_callback = plan.on_delivery if on_failure is None else on_failure
+        self._reports = Reports(
+            plan.max_messages,
+            plan.max_bytes,
+            only_errors=plan.only_errors or only_failures,
+            failures_only=on_failure,
+        )
         self._keeper = TopicKeeper(self._reports, plan.message_timeout, plan.propagation_max)
         self._troubles = Troubles(self._trouble)
         self._closed = False
         self._close_lock = Lock()
         self._append: Appender | None = None
+        self._purger: Purger | None = None
         self._opener: Opener[Any] = Opener(
             "producer",
             build=lambda factory: KafkaProducer(**plan.kwargs, kafka_client=factory),
@@ -64,6 +78,7 @@ class KafkaPythonProducer(BackendProducer):
         if config is not None:
             # The constructor insists on room for a whole request; librdkafka does not.
             config["delivery_timeout_ms"] = self._plan.message_timeout * 1000
+        self._purger = Purger(native)
         self._append = make_appender(native, self._reports, self._plan.batch_messages)
         self._keeper.opened(self._opener.client, self._append)
 
@@ -76,7 +91,7 @@ class KafkaPythonProducer(BackendProducer):
         state = self._topic(topic)
         reports = self._reports
         max_size = self._plan.max_message_bytes
-        default_callback = self._plan.on_delivery
+        default_callback = self._default_callback
         transactions = self._transactions
         monotonic = time.monotonic
         wall = time.time
@@ -112,7 +127,7 @@ class KafkaPythonProducer(BackendProducer):
             entry: Entry = size
             try:
                 if callback is not None:
-                    entry = Delivery(callback, key, value, size, timestamp, now)
+                    entry = (callback, key, value, size, timestamp, now)
                 if state.ready:
                     if partition < 0:
                         partition = state.choose(key, now)
@@ -187,37 +202,46 @@ class KafkaPythonProducer(BackendProducer):
 
     def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:  # noqa: ARG002
         self._check_open()
-        if in_queue:
-            error = KafkaError(KafkaError._PURGE_QUEUE)
-            for topic in list(self._keeper.topics.values()):
-                topic.fail_all(error, self._reports)
-        if self._opener.native is not None:
-            fail_batches(self._opener.native, in_queue=in_queue, in_flight=in_flight)
+        self._fail(in_queue=in_queue, in_flight=in_flight)
+
+    def _fail(self, *, in_queue: bool, in_flight: bool) -> None:
+        error = KafkaError(KafkaError._PURGE_QUEUE)
+        with ExitStack() as locks:
+            topics = list(self._keeper.topics.values())
+            for topic in topics:
+                # What waits for its topic is younger than all batches, and must stay so.
+                locks.enter_context(topic.lock)
+            if self._purger is not None:
+                self._purger.fail(in_queue=in_queue, in_flight=in_flight)
+            if in_queue:
+                for topic in topics:
+                    topic.fail_waiting(error, self._reports)
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
         self._check_open()
         replace_credentials(self._plan.kwargs, self._opener.client, username, password)
 
     def close(self, timeout: float) -> int:
+        """As the contract says; the first exception of a delivery callback is raised at the end,
+        when every message was reported and the client is freed."""
         with self._close_lock:
             if self._closed:
                 return 0
-            left = self.flush(timeout)
+            serving = _Serving()
+            left = serving.flush(self, timeout)
             self._closed = True
             self._troubles.closing = True
             for topic in list(self._keeper.topics.values()):
                 topic.ready = False
             self._keeper.close()
             self._opener.abandon()
-            error = KafkaError(KafkaError._PURGE_QUEUE)
-            for topic in list(self._keeper.topics.values()):
-                topic.fail_all(error, self._reports)
-            native = self._opener.native
-            if native is not None:
-                if left:
-                    fail_batches(native, in_queue=True, in_flight=True)
-                _close_native(native)
-            self._reports.serve(0)
+            if left:
+                self._fail(in_queue=True, in_flight=True)
+            if self._opener.native is not None:
+                _close_native(self._opener.native)
+            serving.serve(self._reports)
+            if serving.failure is not None:
+                raise serving.failure
             return left
 
     def init_transactions(self, timeout: float) -> None:
@@ -248,6 +272,30 @@ class KafkaPythonProducer(BackendProducer):
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the producer is closed")
+
+
+class _Serving:
+    """Serves a producer's callbacks to the end, whatever they raise."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+
+    def flush(self, producer: BackendProducer, timeout: float) -> int:
+        deadline = time.monotonic() + timeout
+        while True:
+            left = timeout if timeout < 0 else max(0.0, deadline - time.monotonic())
+            try:
+                return producer.flush(left)
+            except Exception as exc:
+                self.failure = self.failure or exc
+
+    def serve(self, reports: Reports) -> None:
+        while True:
+            try:
+                if not reports.serve(0):
+                    return
+            except Exception as exc:
+                self.failure = self.failure or exc
 
 
 class _Flushing:

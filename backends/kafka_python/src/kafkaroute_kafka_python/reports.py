@@ -30,27 +30,10 @@ class LocalFailure(Exception):
         self.error = error
 
 
-class Delivery:
-    """One accepted message whose outcome somebody waits for."""
-
-    __slots__ = ("accepted_at", "callback", "key", "size", "timestamp", "value")
-
-    def __init__(
-        self,
-        callback: DeliveryCallback,
-        key: bytes | None,
-        value: bytes | None,
-        size: int,
-        timestamp: int,
-        accepted_at: float,
-    ) -> None:
-        self.callback = callback
-        self.key = key
-        self.value = value
-        self.size = size
-        self.timestamp = timestamp
-        self.accepted_at = accepted_at
-
+#: One accepted message whose outcome somebody waits for: callback, key, value, size (bytes),
+#: timestamp (ms) and when it was accepted (monotonic seconds). A plain tuple, because one is made
+#: for every message (242 ns for an object with slots, 30 ns for this).
+Delivery: TypeAlias = tuple[DeliveryCallback, bytes | None, bytes | None, int, int, float]
 
 #: What is kept of an accepted message: only its size, where nobody asked for a report.
 Entry: TypeAlias = Delivery | int
@@ -64,7 +47,6 @@ class Outcome(NamedTuple):
     base_offset: int
     log_append_time: int
     failure: Callable[[int], BaseException] | None
-    at: float
 
 
 class Reports:
@@ -72,12 +54,24 @@ class Reports:
 
     A message counts until it is delivered or failed and its callback, if any, was served; that is
     what ``queue.buffering.max.messages`` bounds.
+
+    Args:
+        only_errors: no callback hears of a delivered message.
+        failures_only: a callback that hears of none, though others may.
     """
 
-    def __init__(self, max_messages: int, max_bytes: int, *, only_errors: bool) -> None:
+    def __init__(
+        self,
+        max_messages: int,
+        max_bytes: int,
+        *,
+        only_errors: bool,
+        failures_only: DeliveryCallback | None = None,
+    ) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._only_errors = only_errors
+        self._failures_only = failures_only
         self._changed = Condition()
         self._ready: deque[tuple[Outcome, int, Delivery] | Callable[[], Any]] = deque()
         self.messages = 0
@@ -97,16 +91,18 @@ class Reports:
 
     def settle(self, outcome: Outcome, entries: Sequence[Entry], first: int = 0) -> None:
         """The messages `entries`, of which the first has index `first` in its batch, are done."""
-        quiet = self._only_errors and outcome.failure is None
+        delivered = outcome.failure is None
+        quiet = self._only_errors and delivered
+        deaf = self._failures_only if delivered else None
         freed = freed_bytes = 0
         waiting: list[tuple[Outcome, int, Delivery]] = []
         for index, entry in enumerate(entries, first):
             if entry.__class__ is int:
                 freed += 1
                 freed_bytes += entry
-            elif quiet:
+            elif quiet or entry[0] is deaf:  # type: ignore[index]  # the class was looked at
                 freed += 1
-                freed_bytes += entry.size  # type: ignore[union-attr]
+                freed_bytes += entry[3]  # type: ignore[index]
             else:
                 waiting.append((outcome, index, entry))  # type: ignore[arg-type]
         with self._changed:
@@ -136,9 +132,9 @@ class Reports:
                 item()
                 continue
             outcome, index, delivery = item
-            self._free(1, delivery.size)
+            self._free(1, delivery[3])
             error, message = _present(outcome, index, delivery)
-            delivery.callback(error, message)
+            delivery[0](error, message)
         return served
 
     def call(self, callback: Callable[[], Any]) -> None:
@@ -161,9 +157,10 @@ class Reports:
 
 
 def _present(outcome: Outcome, index: int, delivery: Delivery) -> tuple[KafkaError | None, Message]:
+    _, key, value, _, created, accepted_at = delivery
     error: KafkaError | None = None
     offset: int | None = None
-    timestamp: tuple[int, int] = (TIMESTAMP_CREATE_TIME, delivery.timestamp)
+    timestamp: tuple[int, int] = (TIMESTAMP_CREATE_TIME, created)
     if outcome.failure is not None:
         error = _error(outcome.failure(index))
         timestamp = (TIMESTAMP_NOT_AVAILABLE, -1)
@@ -176,11 +173,12 @@ def _present(outcome: Outcome, index: int, delivery: Delivery) -> tuple[KafkaErr
         "topic": outcome.topic,
         "partition": outcome.partition,
         "offset": offset,
-        "key": delivery.key,
-        "value": delivery.value,
+        "key": key,
+        "value": value,
         "error": error,
         "timestamp": timestamp,
-        "latency": outcome.at - delivery.accepted_at,
+        # As librdkafka does: up to now, so that now - latency() is the time of produce().
+        "latency": time.monotonic() - accepted_at,
     }
     return error, Message(**arguments)
 
@@ -191,4 +189,4 @@ def _error(exc: BaseException) -> KafkaError:
 
 def failed(topic: str, partition: int, error: KafkaError) -> Outcome:
     """The outcome of messages that never left this process."""
-    return Outcome(topic, partition, -1, -1, lambda _: LocalFailure(error), time.monotonic())
+    return Outcome(topic, partition, -1, -1, lambda _: LocalFailure(error))

@@ -12,7 +12,7 @@ from kafkaroute.messages import KafkaError
 
 from .appender import Appender, Pairs, kafka_partition
 from .partitioner import Partitioner
-from .reports import Delivery, Entry, Reports, failed
+from .reports import Entry, Reports, failed
 
 __all__ = ["Topic", "Waiting"]
 
@@ -134,8 +134,12 @@ class Topic:
     def fail_all(self, error: KafkaError, reports: Reports) -> int:
         """Fail everything that waits; return how many that were."""
         with self.lock:
-            lost = list(self.waiting)
-            self.waiting.clear()
+            return self.fail_waiting(error, reports)
+
+    def fail_waiting(self, error: KafkaError, reports: Reports) -> int:
+        """As :meth:`fail_all`, for a caller that holds the lock."""
+        lost = list(self.waiting)
+        self.waiting.clear()
         for message in lost:
             reports.settle(failed(self.name, message.partition, error), (message.entry,))
         return len(lost)
@@ -148,9 +152,3 @@ class Topic:
         """When the first waiting message was accepted (monotonic seconds)."""
         waiting = self.waiting
         return waiting[0].accepted_at if waiting else None
-
-
-def entry_for(
-    callback: Any, key: bytes | None, value: bytes | None, size: int, timestamp: int, now: float
-) -> Entry:
-    return size if callback is None else Delivery(callback, key, value, size, timestamp, now)

@@ -35,12 +35,13 @@ class MemoryBackend(Backend):
         if consumer and reset not in RESETS:
             raise ConfigurationError(f"auto.offset.reset is none of {sorted(RESETS)}: {reset!r}")
 
-    def open_producer(self, config):
+    def open_producer(self, config, *, on_failure=None, only_failures=False):  # nothing fails here
         from .producer import MemoryProducer
 
         self.check_config(config, consumer=False)
         limit = int(config.get("queue.buffering.max.messages", 100_000))
-        return MemoryProducer(Broker.named(config["bootstrap.servers"]), limit)
+        broker = Broker.named(config["bootstrap.servers"])
+        return MemoryProducer(broker, limit, only_failures=only_failures)
 
     def open_consumer(self, config, origins):
         from .consumer import MemoryConsumer

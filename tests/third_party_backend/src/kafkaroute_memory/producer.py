@@ -18,9 +18,10 @@ def as_bytes(data):
 
 
 class MemoryProducer(BackendProducer):
-    def __init__(self, broker, limit):
+    def __init__(self, broker, limit, *, only_failures):
         self._broker = broker
         self._limit = limit
+        self._only_failures = only_failures
         self._reports = deque()
         self._closed = False
 
@@ -62,7 +63,7 @@ class MemoryProducer(BackendProducer):
             timestamp=(TIMESTAMP_CREATE_TIME, record.timestamp),
             latency=0.0,
         )
-        self._reports.append((callback, message))
+        self._reports.append((None if self._only_failures else callback, message))
 
     def poll(self, timeout):
         self._open()
