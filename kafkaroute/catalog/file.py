@@ -58,7 +58,7 @@ class FileCatalog(Catalog):
         self._rules_file.refresh()
         rules, authenticator = self._rules_file.current
         caller: str | None = None
-        if not authenticator.open_to_all:
+        if not rules.open_to_all:
             if self._caller is None or not authenticator.check(*self._caller):
                 raise CatalogUnauthorized(
                     f"the catalog {self._path} refused the caller: basic_auth is missing or wrong"

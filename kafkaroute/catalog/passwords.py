@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -62,38 +63,63 @@ def hash_problem(stored: str) -> str | None:
     return None
 
 
-def _matches(caller: Caller, password: str) -> bool:
-    if caller.password_hash is not None:
-        n, r, p, salt, digest = _split(caller.password_hash)
-        made = hashlib.scrypt(
-            password.encode(), salt=salt, n=n, r=r, p=p, dklen=len(digest), maxmem=_MAX_MEMORY
-        )
-        return hmac.compare_digest(made, digest)
-    stored = caller.password or ""
+def _scrypt_matches(stored: str, password: str) -> bool:
+    n, r, p, salt, digest = _split(stored)
+    made = hashlib.scrypt(
+        password.encode(), salt=salt, n=n, r=r, p=p, dklen=len(digest), maxmem=_MAX_MEMORY
+    )
+    return hmac.compare_digest(made, digest)
+
+
+def _plain_matches(stored: str, password: str) -> bool:
     if is_reference(stored):
         stored = resolve_reference(stored)
     # An unset secret reference is an empty string, and must open nothing.
     return bool(stored) & hmac.compare_digest(stored.encode(), password.encode())
 
 
-class Authenticator:
-    """Says whether a caller is who it claims to be. Thread-safe.
+class _Proofs:
+    """Which password was found to belong to which hash, so that scrypt runs once for it.
 
-    A hash that was proven once is remembered under a keyed digest, so that it costs scrypt's
-    40 ms once a caller, not once a request.
+    Kept under a keyed digest of both: neither a password nor its plain digest is in memory, and
+    rules that are read again find their callers' proofs.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._found: dict[bytes, None] = {}
+        self._lock = threading.Lock()
+
+    def digest(self, stored: str, password: str) -> bytes:
+        # A stored hash holds no NUL, so the pair is unambiguous.
+        return hmac.digest(self._key, f"{stored}\0{password}".encode(), "sha256")
+
+    def known(self, digest: bytes) -> bool:
+        return digest in self._found
+
+    def add(self, digest: bytes) -> None:
+        with self._lock:
+            self._found[digest] = None
+            while len(self._found) > _MAX_REMEMBERED:
+                del self._found[next(iter(self._found))]
+
+
+_proofs = _Proofs()
+
+
+class Authenticator:
+    """Says whether a caller is who it claims to be. Thread-safe; constant time.
+
+    A hash that was proven once is remembered, so that it costs scrypt's 40 ms once a caller, not
+    once a request. A refusal costs the same whether the caller exists or not, and whether its
+    password is hashed or not.
     """
 
     def __init__(self, callers: Mapping[str, Caller]) -> None:
         self._callers = callers
-        self._key = secrets.token_bytes(32)
-        self._proven: dict[bytes, None] = {}
-        hashed = next((c for c in callers.values() if c.password_hash is not None), None)
-        # Who is unknown costs as much time as who is known.
-        self._decoy = Caller(
-            "",
-            password=None if hashed else secrets.token_hex(16),
-            password_hash=hashed.password_hash if hashed else None,
-        )
+        hashed = (c.password_hash for c in callers.values() if c.password_hash is not None)
+        self._decoy_hash = next(hashed, None)
+        self._decoy = secrets.token_hex(16)
 
     @property
     def open_to_all(self) -> bool:
@@ -101,27 +127,30 @@ class Authenticator:
 
     def is_cheap(self, user: str, password: str) -> bool:
         """True where :meth:`check` answers within microseconds."""
-        caller = self._callers.get(user, self._decoy)
-        return caller.password_hash is None or self._digest(user, password) in self._proven
+        if self._decoy_hash is None:
+            return True
+        stored = self._stored_hash(user)
+        return stored is not None and _proofs.known(_proofs.digest(stored, password))
 
     def check(self, user: str, password: str) -> bool:
         """True where `password` is that of the caller `user`."""
-        caller = self._callers.get(user)
-        if caller is None:
-            _matches(self._decoy, password)
-            return False
-        if caller.password_hash is None:
-            return _matches(caller, password)
-        digest = self._digest(user, password)
-        if digest in self._proven:
+        stored = self._stored_hash(user)
+        if stored is not None:
+            digest = _proofs.digest(stored, password)
+            if _proofs.known(digest):
+                return True
+            if not _scrypt_matches(stored, password):
+                return False
+            _proofs.add(digest)
             return True
-        if not _matches(caller, password):
-            return False
-        if len(self._proven) >= _MAX_REMEMBERED:
-            self._proven.clear()
-        self._proven[digest] = None
-        return True
+        caller = self._callers.get(user)
+        own = caller.password if caller is not None else None
+        if _plain_matches(self._decoy if own is None else own, password) and own is not None:
+            return True
+        if self._decoy_hash is not None:
+            _scrypt_matches(self._decoy_hash, password)
+        return False
 
-    def _digest(self, user: str, password: str) -> bytes:
-        # A user name holds no colon, so the pair is unambiguous.
-        return hmac.digest(self._key, f"{user}:{password}".encode(), "sha256")
+    def _stored_hash(self, user: str) -> str | None:
+        caller = self._callers.get(user)
+        return caller.password_hash if caller is not None else None

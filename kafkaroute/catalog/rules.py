@@ -12,26 +12,21 @@ docs/catalog.md. Where the existing service answers badly, this one answers sens
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..channel import Channel
-from ..errors import ChannelInvalid
-from .rules_model import ANY_CALLER, Cluster, Profile, Rules, Target, Value
+from .rules_history import Earlier, History
+from .rules_model import ANY_CALLER, Cluster, Credentials, Profile, Rules, Value
+from .rules_places import Place, Routing, has_tags, matching_channels, place_of, same_cluster
+from .rules_question import Question, QuestionRefused, question_from
 from .secret_refs import is_reference, resolve_reference
 
-__all__ = ["Answer", "answer"]
+__all__ = ["Answer", "Told", "answer", "told_answer"]
 
-_NUMBERED = re.compile(r"channel\[([0-9]{1,6})\]")
-_MISSING = "config_profile and channel query parameters are required"
-_BAD_CHANNEL = "Invalid channel URL"
-_TWO_HOSTS = "All channels must have the same scheme and host"
 _NO_RULE = "No matching routing rule found"
-#: Prefixes of query parameters that are matched against tags.
-_CLUSTER_TAG = "kafka."
-_PROFILE_TAG = "config_profile."
 
 
 class Answer(NamedTuple):
@@ -41,193 +36,206 @@ class Answer(NamedTuple):
     body: dict[str, Any]
 
 
-class _Refused(Exception):  # control flow inside this module
-    def __init__(self, status: int, message: str) -> None:
-        self.answer = Answer(status, {"message": message})
+class Told(NamedTuple):
+    """A channel whose route an answer tells, and the route's generation."""
+
+    channel: str
+    generation: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    profile: str
-    channels: tuple[Channel, ...]
-    several: bool
-    cluster_tags: Mapping[str, str]
-    profile_tags: Mapping[str, str]
+class _Found:
+    """A channel that was asked for, where it lives, and where it lived."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Place:
     channel: Channel
-    cluster: Cluster
-    target: Target | None
+    place: Place
+    generation: int | None
+    previous: tuple[Earlier, ...]
 
 
-def answer(rules: Rules, caller: str | None, query: Iterable[tuple[str, str]]) -> Answer:
+def answer(
+    rules: Rules,
+    caller: str | None,
+    query: Iterable[tuple[str, str]],
+    history: History | None = None,
+) -> Answer:
     """What the catalog answers.
 
     Args:
         rules: a loaded rules file.
         caller: who asks, already authenticated; None where the rules name no callers.
         query: decoded query parameters, in order, repeated ones included.
+        history: of the rules, for ``generation`` and ``previous``.
     """
-    try:
-        question = _question(query)
-        places = _places(rules, question)
-        profile = _profile(rules.profiles, question)
-        return Answer(200, _body(rules, caller, question, places, profile))
-    except _Refused as refused:
-        return refused.answer
+    return told_answer(rules, caller, query, history)[0]
 
 
-def _question(query: Iterable[tuple[str, str]]) -> _Question:
-    named: dict[str, list[str]] = {}
-    for name, value in query:
-        named.setdefault(name, []).append(value)
-    single = named.get("channel", [])
-    numbered = {
-        int(match.group(1)): values
-        for name, values in named.items()
-        if (match := _NUMBERED.fullmatch(name))
-    }
-    profiles = [value for value in named.get("config_profile", ()) if value]
-    if not profiles or not (single or numbered):
-        raise _Refused(400, _MISSING)
-    if len(set(profiles)) > 1:
-        raise _Refused(400, "config_profile is given more than once")
-    if len(single) > 1 or any(len(values) > 1 for values in numbered.values()):
-        raise _Refused(400, "A channel is given more than once: use channel[0], channel[1], ...")
-    if single and numbered:
-        raise _Refused(400, "Use either channel or channel[0], channel[1], ...")
-    texts = single or [numbered[number][0] for number in sorted(numbered)]
-    channels = tuple(_channel(text) for text in texts)
-    if len({(channel.scheme, channel.host) for channel in channels}) > 1:
-        raise _Refused(400, _TWO_HOSTS)
-    return _Question(
-        profile=profiles[0],
-        channels=channels,
-        several=len(channels) > 1,
-        cluster_tags=_asked_tags(named, _CLUSTER_TAG),
-        profile_tags=_asked_tags(named, _PROFILE_TAG),
-    )
-
-
-def _asked_tags(named: Mapping[str, Sequence[str]], prefix: str) -> dict[str, str]:
-    return {
-        name.removeprefix(prefix): values[0]
-        for name, values in named.items()
-        if name.startswith(prefix)
-    }
-
-
-def _channel(text: str) -> Channel:
-    try:
-        return Channel.parse(text)
-    except ChannelInvalid:
-        raise _Refused(400, _BAD_CHANNEL) from None
-
-
-def _has_tags(tags: Mapping[str, str], asked: Mapping[str, str]) -> bool:
-    return all(tags.get(name) == value for name, value in asked.items())
-
-
-def _places(rules: Rules, question: _Question) -> list[_Place]:
-    clusters = [
-        cluster for cluster in rules.clusters if _has_tags(cluster.tags, question.cluster_tags)
-    ]
-    places = [
-        place for channel in question.channels if (place := _place(clusters, channel)) is not None
-    ]
-    if not places:
-        raise _Refused(404, _NO_RULE)
-    return places
-
-
-def _place(clusters: Iterable[Cluster], channel: Channel) -> _Place | None:
-    """First cluster with a rule that matches, first such rule; later ones are not looked at even
-    where the rule's table does not know the channel."""
-    for cluster in clusters:
-        for rule in cluster.rules:
-            if rule.matches(channel):
-                return _Place(channel, cluster, rule.topic.target(channel))
-    return None
-
-
-def _profile(profiles: Iterable[Profile], question: _Question) -> Profile:
-    for profile in profiles:
-        if profile.name == question.profile and _has_tags(profile.tags, question.profile_tags):
-            return profile
-    raise _Refused(404, f"Configuration profile not found: {question.profile}")
-
-
-def _credentials(rules: Rules, caller: str | None, cluster: Cluster) -> dict[str, Value]:
-    if rules.credentials is None:
-        return {}
-    for wanted in (caller, ANY_CALLER):
-        for entry in rules.credentials:
-            if entry.caller == wanted and (not entry.clusters or cluster.name in entry.clusters):
-                return {
-                    key: resolve_reference(str(value)) if is_reference(value) else value
-                    for key, value in entry.values.items()
-                }
-    # Not the caller's name: clients put this message into exceptions, and names stay out of those.
-    raise _Refused(404, f"Credential not found: none for this caller on cluster {cluster.name}")
-
-
-def _body(
+def told_answer(
     rules: Rules,
     caller: str | None,
-    question: _Question,
-    places: list[_Place],
-    profile: Profile,
-) -> dict[str, Any]:
-    credentials = {
-        name: _credentials(rules, caller, cluster)
-        for name, cluster in {place.cluster.name: place.cluster for place in places}.items()
+    query: Iterable[tuple[str, str]],
+    history: History | None = None,
+) -> tuple[Answer, tuple[Told, ...]]:
+    """As :func:`answer`, and the channels whose routes it tells."""
+    try:
+        question = question_from(caller, query)
+        found = _places(rules, question, history or History())
+        profile = _profile(rules.profiles, question)
+        body = _Body(rules, caller, question, profile).of(found)
+    except QuestionRefused as refused:
+        return Answer(refused.status, {"message": refused.message}), ()
+    told = tuple(
+        Told(one.channel.uri, one.generation) for one in found if one.place.target is not None
+    )
+    return Answer(200, body), told
+
+
+def _places(rules: Rules, question: Question, history: History) -> list[_Found]:
+    routing = Routing.of(rules)
+    channels = question.channels
+    if question.pattern:
+        # Where it matches nothing yet, the pattern itself may tell the cluster.
+        channels = tuple(matching_channels(routing, question)) or channels
+    found = []
+    for channel in channels:
+        asked = question.asked(channel)
+        place = place_of(routing, asked, question.cluster_tags)
+        if place is None:
+            continue
+        if channel.key == "*":
+            place = Place(place.cluster, None)
+        track = history.track(asked, question.cluster_tags)
+        generation = place.target.generation if place.target is not None else None
+        found.append(
+            _Found(channel, place, generation, ())
+            if track is None
+            else _Found(channel, place, track.generation, track.previous)
+        )
+    if not found:
+        raise QuestionRefused(404, _NO_RULE)
+    return found
+
+
+def _profile(profiles: Iterable[Profile], question: Question) -> Profile:
+    for profile in profiles:
+        if profile.name == question.profile and has_tags(profile.tags, question.profile_tags):
+            return profile
+    raise QuestionRefused(404, f"Configuration profile not found: {question.profile}")
+
+
+def _resolved(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {
+        key: resolve_reference(str(value)) if is_reference(value) else value
+        for key, value in values.items()
     }
-    first = places[0]
-    body: dict[str, Any] = {
-        "connection": dict(first.cluster.connection),
-        "credentials": credentials[first.cluster.name],
-        "configuration": dict(profile.settings),
-        "channel_mapping": _mapping(places),
-    }
-    if not question.several:
-        return body | _additions(first)
-    body["routes"] = {
-        place.channel.uri: {
-            "connection": dict(place.cluster.connection),
-            "credentials": credentials[place.cluster.name],
-            "configuration": dict(profile.settings),
-            "topic": place.target.topic,
-            **_additions(place),
+
+
+class _Body:
+    """Makes the JSON object of one question."""
+
+    def __init__(
+        self, rules: Rules, caller: str | None, question: Question, profile: Profile
+    ) -> None:
+        self._rules = rules
+        self._caller = caller
+        self._several = question.pattern or len(question.channels) > 1
+        self._profile = profile
+        self._now = datetime.now(UTC)
+
+    def of(self, found: list[_Found]) -> dict[str, Any]:
+        first = found[0]
+        body = {**self._access(first.place.cluster), "channel_mapping": _mapping(found)}
+        if not self._several:
+            return body | self._additions(first)
+        body["routes"] = {
+            one.channel.uri: {
+                **self._access(one.place.cluster),
+                "topic": one.place.target.topic,
+                **self._additions(one),
+            }
+            for one in found
+            if one.place.target is not None
         }
-        for place in places
-        if place.target is not None
-    }
-    return body
+        return body
+
+    def _access(self, cluster: Cluster) -> dict[str, Any]:
+        """How a client gets into the cluster."""
+        credentials = self._credentials(cluster)
+        return {
+            "connection": dict(cluster.connection),
+            "credentials": {} if credentials is None else _resolved(credentials.values),
+            "configuration": dict(self._profile.settings),
+        }
+
+    def _credentials(self, cluster: Cluster) -> Credentials | None:
+        if self._rules.credentials is None:
+            return None
+        for wanted in (self._caller, ANY_CALLER):
+            for entry in self._rules.credentials:
+                if entry.caller == wanted and (
+                    not entry.clusters or cluster.name in entry.clusters
+                ):
+                    return entry
+        # Not the caller's name: clients put this message into exceptions, and names stay out of
+        # those.
+        raise QuestionRefused(
+            404, f"Credential not found: none for this caller on cluster {cluster.name}"
+        )
+
+    def _additions(self, one: _Found) -> dict[str, Any]:
+        added: dict[str, Any] = {}
+        cluster, target = one.place
+        if cluster.cluster_id is not None:
+            added["cluster_id"] = cluster.cluster_id
+        if cluster.schema_registry:
+            entry = self._credentials(cluster)
+            own = {} if entry is None else entry.schema_registry
+            added["schema_registry"] = _resolved({**cluster.schema_registry, **own})
+        if target is not None:
+            if target.start_at is not None:
+                added["start_at"] = target.start_at
+            if one.generation is not None:
+                added["generation"] = one.generation
+            if previous := self._previous(one.previous):
+                added["previous"] = previous
+        return added
+
+    def _previous(self, earlier: Iterable[Earlier]) -> list[dict[str, Any]]:
+        """Places that may still hold messages, and that the caller may still read."""
+        keep = timedelta(seconds=self._rules.previous_for)
+        current = {cluster.name: cluster for cluster in self._rules.clusters}
+        told = []
+        for place, generation, until in earlier:
+            if place.target is None or self._now - until > keep:
+                continue
+            cluster = current.get(place.cluster.name, place.cluster)
+            if not same_cluster(cluster, place.cluster):
+                cluster = place.cluster  # the name went to another cluster meanwhile
+            try:
+                access = self._access(cluster)
+            except QuestionRefused:
+                continue
+            told.append(
+                {
+                    **access,
+                    "topic": place.target.topic,
+                    "generation": generation,
+                    "until": until.isoformat(timespec="milliseconds"),
+                    **({"cluster_id": cluster.cluster_id} if cluster.cluster_id else {}),
+                }
+            )
+        return told
 
 
-def _mapping(places: list[_Place]) -> dict[str, str]:
+def _mapping(found: list[_Found]) -> dict[str, str]:
     topics: dict[str, set[str]] = {}
-    for place in places:
+    for one in found:
         # A place elsewhere still counts as one that the key might mean.
-        here = place.cluster is places[0].cluster
-        if place.target is not None:
-            topics.setdefault(place.channel.key, set()).add(place.target.topic if here else "")
+        here = one.place.cluster is found[0].place.cluster
+        if one.place.target is not None:
+            topics.setdefault(one.channel.key, set()).add(one.place.target.topic if here else "")
     return {
         key: name
         for key, names in topics.items()
         if len(names) == 1 and (name := next(iter(names)))
     }
-
-
-def _additions(place: _Place) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if place.cluster.cluster_id is not None:
-        found["cluster_id"] = place.cluster.cluster_id
-    if place.target is not None:
-        if place.target.start_at is not None:
-            found["start_at"] = place.target.start_at
-        if place.target.generation is not None:
-            found["generation"] = place.target.generation
-    return found

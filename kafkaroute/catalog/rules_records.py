@@ -1,0 +1,142 @@
+"""The history of rules as it is kept: one record for each change of where channels live.
+
+A record is a line of JSON and tells only what changed::
+
+    {"version": 7, "at": "2026-03-01T12:00:00+00:00",
+     "order": ["east", "west"], "clusters": {"west": {…}},
+     "moves": {"kafka://example.com/orders": {"cluster": "west", "topic": "orders"}, …: null}}
+
+`order` stands in it where any cluster changed, with those that did; a move that ceased to be is
+null. There are no credentials in it, but a cluster's connection may hold what its author wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import yaml
+
+from ..channel import Channel
+from ..errors import KafkarouteError
+from .rules_history import Epoch, History, Moved
+from .rules_loader import parse_rules
+from .rules_model import ChannelKey, Cluster, Move, Target, channel_key
+
+__all__ = ["Routing", "first_record", "folded", "history_from", "next_record", "routing_in"]
+
+_log = logging.getLogger("kafkaroute.catalog.rules")
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: Parts of a cluster that say nothing about where a channel lives.
+_IRRELEVANT = frozenset({"schema_registry"})
+
+#: {"order": cluster names, "clusters": by name, "moves": by channel}, plain JSON data.
+Routing = Mapping[str, Any]
+
+
+def routing_in(text: str) -> Routing:
+    """The part of a rules document, known to be sound, that says where channels live."""
+    document = yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+    clusters = {
+        cluster["name"]: {key: cluster[key] for key in cluster if key not in _IRRELEVANT}
+        for cluster in document["clusters"]
+    }
+    moves = {}
+    for move in document.get("moves") or ():
+        kept = {key: move[key] for key in move if key not in {"channel", "at"}}
+        moves[move["channel"]] = kept
+    data = {"order": list(clusters), "clusters": clusters, "moves": moves}
+    return dict(json.loads(json.dumps(data, default=_time)))
+
+
+def _time(value: object) -> str:
+    """YAML reads times as such; one without a zone is UTC."""
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+def _record(version: int, at: datetime, changed: Mapping[str, Any]) -> str:
+    return json.dumps({"version": version, "at": at.isoformat(), **changed}, ensure_ascii=False)
+
+
+def first_record(version: int, at: datetime, routing: Routing) -> str:
+    return _record(version, at, routing)
+
+
+def next_record(version: int, at: datetime, before: Routing, after: Routing) -> str | None:
+    """What changed; None where every channel lives where it did."""
+    changed: dict[str, Any] = {}
+    clusters = {
+        name: cluster
+        for name, cluster in after["clusters"].items()
+        if before["clusters"].get(name) != cluster
+    }
+    if clusters or before["order"] != after["order"]:
+        changed |= {"order": after["order"], "clusters": clusters}
+    moves = {
+        channel: after["moves"].get(channel)
+        for channel in {**before["moves"], **after["moves"]}
+        if before["moves"].get(channel) != after["moves"].get(channel)
+    }
+    if moves:
+        changed["moves"] = moves
+    return _record(version, at, changed) if changed else None
+
+
+def folded(records: Iterable[str]) -> Routing:
+    """The routing that `records` lead to."""
+    order: list[str] = []
+    clusters: dict[str, Any] = {}
+    moves: dict[str, Any] = {}
+    for text in records:
+        record = json.loads(text)
+        if "order" in record:
+            order = record["order"]
+            clusters = {**clusters, **record["clusters"]}
+        for channel, move in record.get("moves", {}).items():
+            moves.pop(channel, None)
+            if move is not None:
+                moves[channel] = move
+    return {"order": order, "clusters": {name: clusters[name] for name in order}, "moves": moves}
+
+
+def history_from(records: Sequence[str]) -> History:
+    """The history in `records`, oldest first.
+
+    What this release cannot read, with all before it, is left out and logged.
+    """
+    epochs: list[Epoch] = []
+    moved: dict[ChannelKey, list[Moved]] = {}
+    known: dict[str, Cluster] = {}
+    for text in records:
+        try:
+            record = json.loads(text)
+            version, at = int(record["version"]), datetime.fromisoformat(record["at"])
+            if "order" in record:
+                for name, data in record["clusters"].items():
+                    known[name] = _cluster(data)
+                epochs.append(Epoch(version, at, tuple(known[n] for n in record["order"])))
+            for uri, data in record.get("moves", {}).items():
+                channel = Channel.parse(uri)
+                move = None if data is None else _move(channel, data)
+                moved.setdefault(channel_key(channel), []).append(Moved(version, at, move))
+        except (ValueError, KeyError, TypeError, AttributeError, KafkarouteError) as error:
+            _log.error("a record of earlier rules cannot be read (%s)", type(error).__name__)
+            epochs, moved = [], {}
+    return History(tuple(epochs), {key: tuple(changes) for key, changes in moved.items()})
+
+
+def _cluster(data: Mapping[str, Any]) -> Cluster:
+    text = json.dumps({"clusters": [data], "profiles": []}, ensure_ascii=False)
+    [cluster] = parse_rules(text, "history").clusters
+    return cluster
+
+
+def _move(channel: Channel, data: Mapping[str, Any]) -> Move:
+    return Move(channel, data["cluster"], Target(data["topic"], data.get("start_at")))
