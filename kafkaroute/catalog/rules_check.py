@@ -13,7 +13,8 @@ import yaml
 from ..errors import ConfigurationError
 from . import rules_callers as callers_of_rules
 from . import rules_loader as loader
-from .rules_model import Authentication, Certificates, Rules
+from . import rules_topics as topics
+from .rules_model import ASKER_PARTS, Authentication, Certificates, Rules
 from .rules_warnings import warn_about
 from .secret_refs import is_reference, reference_problem
 from .yaml_nodes import Node, parse
@@ -21,8 +22,11 @@ from .yaml_nodes import Node, parse
 __all__ = ["Checked", "check_rules"]
 
 #: What the loader knows in each place: keys, then those that must be there.
-_ROOT = ("version", "cache", "authentication", "callers", "credentials", "clusters", "profiles")
-_CLUSTER = ("name", "connection", "tags", "cluster_id", "rules")
+_ROOT = (
+    *("version", "cache", "authentication", "callers", "credentials"),
+    *("clusters", "moves", "history", "profiles"),
+)
+_CLUSTER = ("name", "connection", "tags", "cluster_id", "schema_registry", "rules")
 #: Stands in for a section that cannot be read.
 ANY_WAY = Authentication(certificates=Certificates(listed_only=False))
 _TRANSFORM = ("template", "part", "pattern", "start_at", "generation")
@@ -166,12 +170,18 @@ def _check_root(node: Node, found: _Findings) -> None:
     if (cache := root.get("cache")) is not None:
         for child in found.fields(cache, "max_age", "stale_if_error").values():
             found.attempt(loader._seconds, child)
+    if (history := root.get("history")) is not None:
+        for child in found.fields(history, "previous_for").values():
+            found.attempt(loader._seconds, child)
     names: list[str] = []
     for child in found.items(root.get("clusters")):
         name = _cluster(child, found)
         if name is not None and name in names:
             found.add(child, f"two clusters are named {name!r}")
         names += [name] if name else []
+    for child in found.items(root.get("moves")):
+        found.fields(child, *loader.MOVE_KEYS, required=loader.MOVE_KEYS[:3])
+        found.attempt(loader._moves, _OneItem(child), names)
     for child in found.items(root.get("profiles")):
         _profile(child, found)
     authentication = None
@@ -192,6 +202,7 @@ def _cluster(node: Node, found: _Findings) -> str | None:
         found.add(connection, "'bootstrap.servers' is missing")
     _each(fields.get("tags"), found, Node.text)
     found.read(fields.get("cluster_id"), Node.text)
+    found.read(fields.get("schema_registry"), loader._schema_registry)
     for child in found.items(fields.get("rules")):
         _rule(child, found)
     name = found.read(fields.get("name"), Node.text)
@@ -220,33 +231,33 @@ def _rule(node: Node, found: _Findings) -> None:
     if ("lookup" in fields) == ("transform" in fields):
         found.add(node, "a rule has either 'lookup' or 'transform'")
     if (match := fields.get("match")) is not None:
-        for child in found.fields(match, *loader._PARTS).values():
-            found.attempt(loader._pattern, child)
+        for child in found.fields(match, *topics.PARTS, *ASKER_PARTS).values():
+            found.attempt(topics.read_pattern, child)
     if (lookup := fields.get("lookup")) is not None:
         inner = found.fields(lookup, "segment", "part", "pattern", "table", required=("table",))
         table = inner.get("table")
         for child in (found.entries(table) or {}).values() if table is not None else ():
             _target(child, found)
-        found.read(inner.get("pattern"), loader._pattern)
-        found.attempt(loader._part, inner)
-        found.attempt(loader._lookup, lookup)
+        found.read(inner.get("pattern"), topics.read_pattern)
+        found.attempt(topics.read_part, inner)
+        found.attempt(topics.read_lookup, lookup)
     if (transform := fields.get("transform")) is not None:
         if not transform.is_scalar:
             inner = found.fields(transform, *_TRANSFORM, required=("template",))
-            found.read(inner.get("pattern"), loader._pattern)
-            for read in (loader._part, loader._start_at, loader._generation):
+            found.read(inner.get("pattern"), topics.read_pattern)
+            for read in (topics.read_part, topics.read_start_at, topics.read_generation):
                 found.attempt(read, inner)
-        found.attempt(loader._transform, transform)
+        found.attempt(topics.read_transform, transform)
 
 
 def _target(node: Node, found: _Findings) -> None:
     if node.is_mapping:
         inner = found.fields(node, "topic", "start_at", "generation", required=("topic",))
-        found.read(inner.get("topic"), loader._topic)
-        for read in (loader._start_at, loader._generation):
+        found.read(inner.get("topic"), topics.read_topic)
+        for read in (topics.read_start_at, topics.read_generation):
             found.attempt(read, inner)
     else:
-        found.attempt(loader._target, node)
+        found.attempt(topics.read_target, node)
 
 
 def _profile(node: Node, found: _Findings) -> None:
@@ -295,8 +306,11 @@ def _credentials(
     authentication: Authentication | None,
     found: _Findings,
 ) -> None:
-    fields = found.fields(node, "caller", "clusters", "values", required=("caller", "values"))
-    _each(fields.get("values"), found, loader._value, secrets=True)
+    fields = found.fields(
+        node, "caller", "clusters", "values", "schema_registry", required=("caller", "values")
+    )
+    for part in ("values", "schema_registry"):
+        _each(fields.get(part), found, loader._value, secrets=True)
     caller = found.read(fields.get("caller"), Node.text)
     if caller is not None and not callers_of_rules.may_ask(caller, callers, authentication):
         found.add(fields["caller"], "this caller is not among 'callers'")

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from ..errors import ConfigurationError
+from ..channel import Channel
+from ..errors import ChannelInvalid, ConfigurationError
 from .rules_callers import may_ask, read_authentication, read_callers
 from .rules_model import (
+    ASKER_PARTS,
+    PREVIOUS_FOR,
     Authentication,
     Caller,
+    ChannelKey,
     Cluster,
     Credentials,
-    Lookup,
+    Move,
     Predicate,
     Profile,
     Rule,
     Rules,
     Target,
-    Transform,
     Value,
-    valid_topic,
+    channel_key,
 )
 from .secret_refs import is_reference, reference_problem
 
 try:
-    import re2
-
+    from .rules_topics import (
+        PARTS,
+        read_lookup,
+        read_pattern,
+        read_start_at,
+        read_topic,
+        read_transform,
+    )
     from .yaml_nodes import Node, parse
 except ModuleNotFoundError as error:
     raise ConfigurationError(
@@ -41,8 +47,8 @@ __all__ = ["load_rules", "parse_rules"]
 
 #: The only version of the format so far.
 FORMAT_VERSION = 1
-_PARTS = ("scheme", "host", "path")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+#: The first three must be there; ``at`` is for people.
+MOVE_KEYS = ("channel", "cluster", "topic", "start_at", "at")
 
 
 def load_rules(path: str | Path) -> Rules:
@@ -69,6 +75,8 @@ def parse_rules(text: str, file: str = "rules") -> Rules:
         "callers",
         "credentials",
         "clusters",
+        "moves",
+        "history",
         "profiles",
         required=("clusters", "profiles"),
     )
@@ -90,6 +98,8 @@ def parse_rules(text: str, file: str = "rules") -> Rules:
             for node in root["credentials"].items()
         )
     cache = root["cache"].fields("max_age", "stale_if_error") if "cache" in root else {}
+    history = root["history"].fields("previous_for") if "history" in root else {}
+    previous_for = _seconds(history.get("previous_for"))
     return Rules(
         clusters=clusters,
         profiles=tuple(_profile(node) for node in root["profiles"].items()),
@@ -98,6 +108,8 @@ def parse_rules(text: str, file: str = "rules") -> Rules:
         authentication=authentication,
         max_age=_seconds(cache.get("max_age")),
         stale_if_error=_seconds(cache.get("stale_if_error")),
+        moves=MappingProxyType(_moves(root["moves"], names) if "moves" in root else {}),
+        previous_for=PREVIOUS_FOR if previous_for is None else previous_for,
     )
 
 
@@ -141,6 +153,7 @@ def _cluster(node: Node) -> Cluster:
         "connection",
         "tags",
         "cluster_id",
+        "schema_registry",
         "rules",
         required=("name", "connection", "rules"),
     )
@@ -153,7 +166,43 @@ def _cluster(node: Node) -> Cluster:
         rules=tuple(_rule(child) for child in fields["rules"].items()),
         tags=_tags(fields.get("tags")),
         cluster_id=fields["cluster_id"].text() if "cluster_id" in fields else None,
+        schema_registry=_schema_registry(fields.get("schema_registry")),
     )
+
+
+def _schema_registry(node: Node | None) -> Mapping[str, Value]:
+    if node is None:
+        return {}
+    found = _values(node, secrets=True)
+    if not found.get("url"):
+        node.fail("'url' is missing")
+    for key, child in node.entries():
+        if not isinstance(found[key], str):
+            child.fail("expected a string: put it in quotes")
+    return found
+
+
+def _moves(node: Node, clusters: list[str]) -> dict[ChannelKey, Move]:
+    found: dict[ChannelKey, Move] = {}
+    for item in node.items():
+        move = _move(item, clusters)
+        if found.setdefault(channel_key(move.channel), move) is not move:
+            item.fail("this channel stands here twice")
+    return found
+
+
+def _move(node: Node, clusters: list[str]) -> Move:
+    fields = node.fields(*MOVE_KEYS, required=MOVE_KEYS[:3])
+    try:
+        channel = Channel.parse(fields["channel"].text())
+    except ChannelInvalid as error:
+        fields["channel"].fail(str(error))
+    cluster = fields["cluster"].text()
+    if cluster not in clusters:
+        fields["cluster"].fail(f"no cluster is named {cluster!r}")
+    if "at" in fields:
+        fields["at"].scalar()
+    return Move(channel, cluster, Target(read_topic(fields["topic"]), read_start_at(fields)))
 
 
 def _rule(node: Node) -> Rule:
@@ -162,134 +211,12 @@ def _rule(node: Node) -> Rule:
         node.fail("a rule has either 'lookup' or 'transform'")
     predicates: list[Predicate] = []
     if "match" in fields:
-        for part, child in fields["match"].fields(*_PARTS).items():
-            predicates.append(Predicate(part, _pattern(child)))
-    topic: Lookup | Transform = (
-        _lookup(fields["lookup"]) if "lookup" in fields else _transform(fields["transform"])
+        for part, child in fields["match"].fields(*PARTS, *ASKER_PARTS).items():
+            predicates.append(Predicate(part, read_pattern(child)))
+    topic = (
+        read_lookup(fields["lookup"]) if "lookup" in fields else read_transform(fields["transform"])
     )
     return Rule(tuple(predicates), topic)
-
-
-def _pattern(node: Node) -> Any:
-    options = re2.Options()
-    options.log_errors = False  # it would write to stderr by itself
-    try:
-        return re2.compile(node.text(), options)
-    except re2.error as error:
-        cause = error.args[0] if error.args else error
-        text = cause.decode("utf-8", "replace") if isinstance(cause, bytes) else str(cause)
-        node.fail(f"not a regular expression (RE2 syntax): {text}")
-
-
-def _part(fields: Mapping[str, Node]) -> str:
-    if "part" not in fields:
-        return "path"
-    part = fields["part"].text()
-    if part not in {*_PARTS, "uri"}:
-        fields["part"].fail("expected scheme, host, path or uri")
-    if "pattern" not in fields:
-        fields["part"].fail("'part' says what 'pattern' is matched against, and there is none")
-    return part
-
-
-def _lookup(node: Node) -> Lookup:
-    fields = node.fields("segment", "part", "pattern", "table", required=("table",))
-    if "segment" in fields and "pattern" in fields:
-        node.fail("the key is taken either by 'segment' or by 'pattern'")
-    segment = -1
-    if "segment" in fields and (segment := fields["segment"].integer()) == 0:
-        fields["segment"].fail("segments count from 1, or from -1 at the end")
-    return Lookup(
-        table={key: _target(child) for key, child in fields["table"].entries()},
-        segment=segment,
-        part=_part(fields),
-        pattern=_pattern(fields["pattern"]) if "pattern" in fields else None,
-    )
-
-
-def _target(node: Node) -> Target:
-    if not node.is_mapping:
-        return Target(_topic(node))
-    fields = node.fields("topic", "start_at", "generation", required=("topic",))
-    return Target(_topic(fields["topic"]), _start_at(fields), _generation(fields))
-
-
-def _topic(node: Node) -> str:
-    name = node.text()
-    if not valid_topic(name):
-        node.fail(f"{name!r} is no topic name (1-249 letters, digits, '.', '_' and '-')")
-    return name
-
-
-def _start_at(fields: Mapping[str, Node]) -> str | None:
-    if "start_at" not in fields:
-        return None
-    node = fields["start_at"]
-    value = node.scalar()
-    if isinstance(value, datetime):  # YAML knows timestamps; one without a zone is UTC
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
-    if isinstance(value, str) and value in {"earliest", "latest"}:
-        return value
-    try:
-        zone = datetime.fromisoformat(value).tzinfo if isinstance(value, str) else None
-    except ValueError:
-        zone = None
-    if zone is None:
-        node.fail("expected earliest, latest or an RFC 3339 time (date, time and zone)")
-    return str(value)
-
-
-def _generation(fields: Mapping[str, Node]) -> int | None:
-    return fields["generation"].integer() if "generation" in fields else None
-
-
-def _transform(node: Node) -> Transform:
-    if node.is_scalar:
-        return Transform(_pieces(node, None))
-    fields = node.fields(
-        "template", "part", "pattern", "start_at", "generation", required=("template",)
-    )
-    pattern = _pattern(fields["pattern"]) if "pattern" in fields else None
-    return Transform(
-        pieces=_pieces(fields["template"], pattern),
-        part=_part(fields),
-        pattern=pattern,
-        start_at=_start_at(fields),
-        generation=_generation(fields),
-    )
-
-
-def _pieces(node: Node, pattern: Any) -> tuple[str | tuple[str, Any], ...]:
-    pieces: list[str | tuple[str, Any]] = []
-    template = node.text()
-    position = 0
-    for match in _PLACEHOLDER.finditer(template):
-        pieces.append(template[position : match.start()])
-        pieces.append(_placeholder(node, match.group(1), pattern))
-        position = match.end()
-    pieces.append(template[position:])
-    if any(isinstance(piece, str) and set(piece) & {"{", "}"} for piece in pieces):
-        node.fail("a brace is not closed or not opened")
-    return tuple(piece for piece in pieces if piece)
-
-
-def _placeholder(node: Node, name: str, pattern: Any) -> tuple[str, Any]:
-    if name in {"scheme", "host", "key"}:
-        return (name, None)
-    if name.startswith("segment:"):
-        number = name.removeprefix("segment:")
-        if not re.fullmatch(r"-?[1-9][0-9]*", number):
-            node.fail(f"{{{name}}}: segments count from 1, or from -1 at the end")
-        return ("segment", int(number))
-    if pattern is not None:
-        if name.isdecimal() and 0 <= int(name) <= pattern.groups:
-            return ("group", int(name))
-        if name in pattern.groupindex:
-            return ("group", name)
-    return node.fail(
-        f"unknown placeholder {{{name}}}; known: {{scheme}}, {{host}}, {{key}}, {{segment:N}} and "
-        "the groups of 'pattern', by number or name"
-    )
 
 
 def _profile(node: Node) -> Profile:
@@ -336,7 +263,9 @@ def _credentials(
     clusters: list[str],
     authentication: Authentication | None,
 ) -> Credentials:
-    fields = node.fields("caller", "clusters", "values", required=("caller", "values"))
+    fields = node.fields(
+        "caller", "clusters", "values", "schema_registry", required=("caller", "values")
+    )
     caller = fields["caller"].text()
     if not may_ask(caller, callers, authentication):
         fields["caller"].fail("this caller is not among 'callers'")
@@ -346,4 +275,10 @@ def _credentials(
         if name not in clusters:
             child.fail(f"no cluster is named {name!r}")
         only.add(name)
-    return Credentials(caller, _values(fields["values"], secrets=True), frozenset(only))
+    registry = fields.get("schema_registry")
+    return Credentials(
+        caller,
+        _values(fields["values"], secrets=True),
+        frozenset(only),
+        {} if registry is None else _values(registry, secrets=True),
+    )

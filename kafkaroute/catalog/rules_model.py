@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..channel import Channel
 
@@ -18,6 +18,7 @@ __all__ = [
     "Cluster",
     "Credentials",
     "Lookup",
+    "Move",
     "Predicate",
     "Profile",
     "Rule",
@@ -25,12 +26,19 @@ __all__ = [
     "Target",
     "Transform",
     "Value",
+    "channel_key",
     "valid_topic",
 ]
 
 Value = str | int | float | bool
 #: In ``credentials``: applies to every caller that has none of its own.
 ANY_CALLER = "*"
+#: Seconds: Kafka keeps messages for a week where nothing else is set (log.retention.hours=168).
+PREVIOUS_FOR = 7 * 24 * 3600.0
+#: What two spellings of one channel have in common: scheme, host, path.
+ChannelKey = tuple[str, str, tuple[str, ...]]
+#: Parts of the question that are no parts of the channel.
+ASKER_PARTS = ("caller", "intent", "client_id")
 #: Kafka's rule for topic names (org.apache.kafka.common.internals.Topic).
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -39,8 +47,21 @@ def valid_topic(name: str) -> bool:
     return _TOPIC.fullmatch(name) is not None and name not in {".", ".."}
 
 
+def channel_key(channel: Channel) -> ChannelKey:
+    return (channel.scheme, channel.host, channel.path)
+
+
+class Asked(NamedTuple):
+    """A channel, and who asks for it what for; "" where that is not known."""
+
+    channel: Channel
+    caller: str = ""
+    intent: str = ""
+    client_id: str = ""
+
+
 def part_of(channel: Channel, part: str) -> str:
-    """The text that a regular expression is matched against."""
+    """The text of the channel that a regular expression is matched against."""
     if part == "host":
         return channel.host
     if part == "scheme":
@@ -60,13 +81,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """`pattern` (RE2) must match the whole `part`: scheme, host, path or uri."""
+    """`pattern` (RE2) must match the whole `part`: scheme, host, path, caller, intent or client_id."""
 
     part: str
     pattern: Any
 
-    def holds(self, channel: Channel) -> bool:
-        return self.pattern.fullmatch(part_of(channel, self.part)) is not None
+    def holds(self, asked: Asked) -> bool:
+        if self.part in ASKER_PARTS:
+            text = str(getattr(asked, self.part))
+        else:
+            text = part_of(asked.channel, self.part)
+        return self.pattern.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +172,32 @@ class Rule:
     predicates: tuple[Predicate, ...]
     topic: Lookup | Transform
 
-    def matches(self, channel: Channel) -> bool:
-        return all(predicate.holds(channel) for predicate in self.predicates)
+    def matches(self, asked: Asked) -> bool:
+        return all(predicate.holds(asked) for predicate in self.predicates)
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
+    """`schema_registry` may hold secret references."""
+
     name: str
     connection: Mapping[str, Value]
     rules: tuple[Rule, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
     cluster_id: str | None = None
+    schema_registry: Mapping[str, Value] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One channel's place, whatever the rules say: what a move leaves behind.
+
+    `cluster` is a cluster's name.
+    """
+
+    channel: Channel
+    cluster: str
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +211,15 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A caller's Kafka credentials; with `clusters`, for those alone."""
+    """A caller's Kafka credentials; with `clusters`, for those alone.
+
+    `schema_registry` is added to the cluster's.
+    """
 
     caller: str
     values: Mapping[str, Value] = field(repr=False)
     clusters: frozenset[str] = frozenset()
+    schema_registry: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +292,8 @@ class Rules:
         callers: by name; when there is none and no `authentication`, everyone may ask, namelessly.
         credentials: None where the file has no such section: the clusters need none.
         max_age, stale_if_error: seconds, for ``Cache-Control``; None where not configured.
+        moves: by channel; they come before the clusters' rules.
+        previous_for: seconds for which an earlier place of a channel is answered.
     """
 
     clusters: tuple[Cluster, ...]
@@ -257,6 +303,8 @@ class Rules:
     authentication: Authentication | None = None
     max_age: float | None = None
     stale_if_error: float | None = None
+    moves: Mapping[ChannelKey, Move] = field(default_factory=dict)
+    previous_for: float = PREVIOUS_FOR
 
     @property
     def open_to_all(self) -> bool:

@@ -31,10 +31,13 @@ authentication:
   bearer: [{issuer: i, audience: a, jwks: "https://h/jwks"}]
   certificates: {}
 callers: [{name: a, password: b}]
-credentials: [{caller: a, values: {}}]
+credentials: [{caller: a, values: {}, schema_registry: {}}]
+moves: [{channel: "kafka://h/a", cluster: c, topic: t}]
+history: {previous_for: 60}
 clusters:
   - name: c
     connection: {bootstrap.servers: "b:1"}
+    schema_registry: {url: "https://r"}
     rules:
       - {match: {host: a}, lookup: {table: {a: {topic: t}}}}
       - {transform: {template: x}}
@@ -95,7 +98,7 @@ def in_the_schema():
 def test_schema_and_loader_know_the_same_keys(monkeypatch):
     loader = known_to_the_loader(monkeypatch, lambda: parse_rules(EVERYTHING))
     assert loader == in_the_schema()
-    assert len(loader) == 15
+    assert len(loader) == 17
 
 
 def test_check_and_loader_know_the_same_keys(monkeypatch):
