@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 from ..channel import Channel
 from .rules_history import Earlier, History
-from .rules_model import ANY_CALLER, Cluster, Credentials, Profile, Rules, Value
+from .rules_model import ANY_CALLER, Cluster, Credentials, Profile, Rules, Value, plain_uri
 from .rules_places import Place, Routing, has_tags, matching_channels, place_of, same_cluster
 from .rules_question import Question, QuestionRefused, question_from
 from .secret_refs import is_reference, resolve_reference
 
-__all__ = ["Answer", "Told", "answer", "told_answer"]
+__all__ = ["Answer", "Told", "answer", "credentials_of", "told_answer"]
 
 _NO_RULE = "No matching routing rule found"
 
@@ -37,10 +37,13 @@ class Answer(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A channel whose route an answer tells, and the route's generation."""
+    """A channel whose route an answer tells (in one spelling for all that mean the same), the
+    route's generation, and what the client said of itself."""
 
     channel: str
     generation: int | None
+    intent: str
+    client_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,9 @@ def told_answer(
     except QuestionRefused as refused:
         return Answer(refused.status, {"message": refused.message}), ()
     told = tuple(
-        Told(one.channel.uri, one.generation) for one in found if one.place.target is not None
+        Told(plain_uri(one.channel), one.generation, question.intent, question.client_id)
+        for one in found
+        if one.place.target is not None
     )
     return Answer(200, body), told
 
@@ -121,6 +126,15 @@ def _profile(profiles: Iterable[Profile], question: Question) -> Profile:
         if profile.name == question.profile and has_tags(profile.tags, question.profile_tags):
             return profile
     raise QuestionRefused(404, f"Configuration profile not found: {question.profile}")
+
+
+def credentials_of(rules: Rules, caller: str | None, cluster: Cluster) -> Credentials | None:
+    """The caller's own on this cluster, else everybody's."""
+    for wanted in (caller, ANY_CALLER):
+        for entry in rules.credentials or ():
+            if entry.caller == wanted and (not entry.clusters or cluster.name in entry.clusters):
+                return entry
+    return None
 
 
 def _resolved(values: Mapping[str, Value]) -> dict[str, Value]:
@@ -170,12 +184,8 @@ class _Body:
     def _credentials(self, cluster: Cluster) -> Credentials | None:
         if self._rules.credentials is None:
             return None
-        for wanted in (self._caller, ANY_CALLER):
-            for entry in self._rules.credentials:
-                if entry.caller == wanted and (
-                    not entry.clusters or cluster.name in entry.clusters
-                ):
-                    return entry
+        if (entry := credentials_of(self._rules, self._caller, cluster)) is not None:
+            return entry
         # Not the caller's name: clients put this message into exceptions, and names stay out of
         # those.
         raise QuestionRefused(

@@ -12,9 +12,18 @@ from .passwords import Authenticator
 from .rules_loader import load_rules
 from .rules_model import Rules
 
-__all__ = ["RulesFile"]
+__all__ = ["RulesFile", "file_stamp"]
 
 _log = logging.getLogger("kafkaroute.catalog.rules")
+
+
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """What differs after an edit, also one that replaces the file by a rename."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # each look-up does it
+    except OSError:
+        return ()
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 class RulesFile:
@@ -54,12 +63,7 @@ class RulesFile:
         return True
 
     def _look(self) -> tuple[int, ...]:
-        """What differs after an edit, also one that replaces the file by a rename."""
-        try:
-            found = os.stat(self.path)  # noqa: PTH116  # each look-up does it
-        except OSError:
-            return ()
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
+        return file_stamp(self.path)
 
     def _load(self) -> tuple[Rules, Authenticator]:
         rules = load_rules(self.path)

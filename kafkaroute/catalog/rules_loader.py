@@ -43,7 +43,7 @@ except ModuleNotFoundError as error:
         f"rules files need the package that provides {error.name!r}: pip install 'kafkaroute[file]'"
     ) from error
 
-__all__ = ["load_rules", "parse_rules"]
+__all__ = ["load_rules", "parse_rules", "read_document"]
 
 #: The only version of the format so far.
 FORMAT_VERSION = 1
@@ -57,13 +57,17 @@ def load_rules(path: str | Path) -> Rules:
     Raises:
         ConfigurationError: not readable or wrong; names file, line and key path.
     """
+    return parse_rules(read_document(path), str(path))
+
+
+def read_document(path: str | Path) -> str:
+    """The text of the rules file at `path`; raises as :func:`load_rules`."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"cannot read the rules file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"the rules file {path} is not UTF-8 text") from None
-    return parse_rules(text, str(path))
 
 
 def parse_rules(text: str, file: str = "rules") -> Rules:

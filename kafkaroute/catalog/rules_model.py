@@ -27,6 +27,7 @@ __all__ = [
     "Transform",
     "Value",
     "channel_key",
+    "plain_uri",
     "valid_topic",
 ]
 
@@ -49,6 +50,11 @@ def valid_topic(name: str) -> bool:
 
 def channel_key(channel: Channel) -> ChannelKey:
     return (channel.scheme, channel.host, channel.path)
+
+
+def plain_uri(channel: Channel) -> str:
+    """One spelling for all channels that mean the same."""
+    return f"{channel.scheme}://{channel.host}/{'/'.join(channel.path)}"
 
 
 class Asked(NamedTuple):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from .rules_history import Epoch, History, Moved
 from .rules_loader import parse_rules
 from .rules_model import ChannelKey, Cluster, Move, Target, channel_key
 
-__all__ = ["Routing", "first_record", "folded", "history_from", "next_record", "routing_in"]
+__all__ = ["HistoryBuilder", "Routing", "first_record", "folded", "next_record", "routing_in"]
 
 _log = logging.getLogger("kafkaroute.catalog.rules")
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -106,30 +106,51 @@ def folded(records: Iterable[str]) -> Routing:
     return {"order": order, "clusters": {name: clusters[name] for name in order}, "moves": moves}
 
 
-def history_from(records: Sequence[str]) -> History:
-    """The history in `records`, oldest first.
+class HistoryBuilder:
+    """Reads records, oldest first, into a :class:`History`.
 
-    What this release cannot read, with all before it, is left out and logged.
+    Attributes:
+        version, at: of the last record; 0 and the beginning of time before the first.
     """
-    epochs: list[Epoch] = []
-    moved: dict[ChannelKey, list[Moved]] = {}
-    known: dict[str, Cluster] = {}
-    for text in records:
+
+    def __init__(self, records: Iterable[str] = ()) -> None:
+        self.version = 0
+        self.at = datetime.min.replace(tzinfo=UTC)
+        self._epochs: list[Epoch] = []
+        self._moved: dict[ChannelKey, tuple[Moved, ...]] = {}
+        self._clusters: dict[str, Cluster] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, text: str) -> None:
+        """What this release cannot read is logged, and with all before it left out."""
         try:
             record = json.loads(text)
-            version, at = int(record["version"]), datetime.fromisoformat(record["at"])
-            if "order" in record:
-                for name, data in record["clusters"].items():
-                    known[name] = _cluster(data)
-                epochs.append(Epoch(version, at, tuple(known[n] for n in record["order"])))
-            for uri, data in record.get("moves", {}).items():
-                channel = Channel.parse(uri)
-                move = None if data is None else _move(channel, data)
-                moved.setdefault(channel_key(channel), []).append(Moved(version, at, move))
+            self.version, self.at = int(record["version"]), datetime.fromisoformat(record["at"])
+            self._add(record)
         except (ValueError, KeyError, TypeError, AttributeError, KafkarouteError) as error:
             _log.error("a record of earlier rules cannot be read (%s)", type(error).__name__)
-            epochs, moved = [], {}
-    return History(tuple(epochs), {key: tuple(changes) for key, changes in moved.items()})
+            self._epochs, self._moved = [], {}
+
+    def _add(self, record: Mapping[str, Any]) -> None:
+        if "order" in record:
+            for name, data in record["clusters"].items():
+                self._clusters[name] = _cluster(data)
+            clusters = tuple(self._clusters[name] for name in record["order"])
+            self._epochs.append(Epoch(self.version, self.at, clusters))
+        for uri, data in record.get("moves", {}).items():
+            channel = Channel.parse(uri)
+            key = channel_key(channel)
+            move = None if data is None else _move(channel, data)
+            known = self._moved.get(key, ())
+            self._moved[key] = (*known, Moved(self.version, self.at, move))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._epochs
+
+    def history(self) -> History:
+        return History(tuple(self._epochs), dict(self._moved))
 
 
 def _cluster(data: Mapping[str, Any]) -> Cluster:

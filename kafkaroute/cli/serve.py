@@ -1,4 +1,4 @@
-"""``kafkaroute serve RULES.yaml``: the reference catalog service."""
+"""``kafkaroute serve RULES``: the reference catalog service."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("serve", help="answer the catalog contract from a rules file")
+    parser = commands.add_parser("serve", help="answer the catalog contract from rules")
     parser.add_argument(
-        "rules", metavar="RULES.yaml", help="the rules; read again when they change"
+        "rules",
+        metavar="RULES",
+        help="RULES.yaml or postgresql://HOST/DATABASE; read again when they change",
+    )
+    parser.add_argument(
+        "--history",
+        metavar="FILE",
+        help="where the earlier routes of a rules file are kept (RULES.yaml.history)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
@@ -48,18 +55,21 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
-    from ..catalog.rules_file import RulesFile
-    from ..server.app import MAX_HEADER_BYTES, CatalogApp
+    from ..server.app import CatalogApp
+    from ..server.http import MAX_HEADER_BYTES
+    from ..server.stores import open_store
 
-    rules_file = RulesFile(options.rules)
-    if not rules_file.current[0].callers and options.host not in _LOOPBACK:
+    store = open_store(options.rules, history=options.history)
+    state = store.state
+    if state is not None and state.rules.open_to_all and options.host not in _LOOPBACK:
         print(
             "kafkaroute: warning: the rules name no callers, so everyone who reaches "
             f"{options.host} is answered",
             file=sys.stderr,
         )
+    app = CatalogApp(store)
     config = uvicorn.Config(
-        CatalogApp(rules_file),
+        app,
         lifespan="on",
         http="h11",  # it bounds what a request's head may hold
         log_config=None,  # logging is set up above
@@ -76,13 +86,22 @@ def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
     try:
         host, port = listener.getsockname()[:2]
         address = f"[{host}]" if ":" in host else host
-        print(f"kafkaroute: serving {options.rules} on http://{address}:{port}", flush=True)
-        uvicorn.Server(config).run(sockets=[listener])
+        print(f"kafkaroute: serving {store.name} on http://{address}:{port}", flush=True)
+        _server(uvicorn, config, app).run(sockets=[listener])
     finally:
         listener.close()
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
+
+
+def _server(uvicorn: Any, config: Any, app: Any) -> Any:
+    class Server(uvicorn.Server):  # type: ignore[misc]  # imported late
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.polls.close()  # they would be waited for
+            await super().shutdown(sockets)
+
+    return Server(config)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,8 +12,9 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from kafkaroute.catalog.rules_file import RulesFile
-from kafkaroute.server.app import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES, CatalogApp
+from kafkaroute.server.app import CatalogApp
+from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.http import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES
 
 DATA = Path(__file__).parent / "data"
 RULES = (DATA / "contract-rules.yaml").read_text()
@@ -43,7 +44,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def app(path):
-    return CatalogApp(RulesFile(path))
+    return CatalogApp(FileStore(path))
 
 
 def get(app, query="", headers=AUTH, *, path="/", method="GET", body=()):
@@ -203,7 +204,7 @@ def test_etag(app, path):
         assert "content-length" not in again
     assert get(app, BAR, AUTH | {"if-none-match": '"other"'})[0] == 200
     path.write_text(RULES.replace("c0t3", "c0t33"))
-    app._rules_file.refresh()
+    app.store.refresh()
     status, headers, body = get(app, BAR, AUTH | {"if-none-match": etag})
     assert (status, body["channel_mapping"]) == (200, {"bar": "c0t33"})
     assert headers["etag"] != etag
@@ -217,13 +218,13 @@ def test_a_304_needs_the_right_caller(app):
 def test_cache_control_where_configured(app, path):
     assert "cache-control" not in get(app, BAR)[1]
     path.write_text(RULES + "cache: {max_age: 30, stale_if_error: 3600}\n")
-    app._rules_file.refresh()
+    app.store.refresh()
     assert get(app, BAR)[1]["cache-control"] == "private, max-age=30, stale-if-error=3600"
     assert get(app, BAR)[1]["vary"] == "Authorization"
 
 
 def test_health_needs_no_caller(app):
-    assert get(app, "", {}, path="/healthz")[::2] == (200, {"status": "ok"})
+    assert get(app, "", {}, path="/healthz")[::2] == (200, {"status": "ok", "version": 1})
 
 
 def test_other_methods(app):
@@ -256,14 +257,14 @@ def test_a_hashed_password(path):
     from kafkaroute.catalog.passwords import hash_password
 
     path.write_text(RULES.replace("password: pass1", f'password_hash: "{hash_password("pw1")}"'))
-    app = CatalogApp(RulesFile(path))
+    app = CatalogApp(FileStore(path))
     good = {"authorization": basic("user1", "pw1")}
     assert [get(app, BAR, good)[0] for _ in range(2)] == [200, 200]
     assert get(app, BAR)[0] == 401
 
 
 def test_the_file_is_watched_while_it_is_served(path):
-    app = CatalogApp(RulesFile(path), watch_interval=0.01)
+    app = CatalogApp(FileStore(path, watch_interval=0.01))
 
     async def scenario():
         incoming: asyncio.Queue = asyncio.Queue()
@@ -273,9 +274,9 @@ def test_the_file_is_watched_while_it_is_served(path):
         assert (await outgoing.get())["type"] == "lifespan.startup.complete"
         path.write_text(RULES.replace("c0t3", "c0t99"))
         os.utime(path, ns=(1, 1))
-        before = app._rules_file.current
+        before = app.store.state
         for _ in range(500):
-            if app._rules_file.current is not before:
+            if app.store.state is not before:
                 break
             await asyncio.sleep(0.01)
         await incoming.put({"type": "lifespan.shutdown"})

@@ -1,0 +1,102 @@
+"""The contract's answers, rendered once and kept while they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from ..catalog.rules import told_answer
+from ..catalog.rules_model import Rules
+from .http import JSON, Header, Identity, Request, Response
+from .store import State
+
+__all__ = ["Answers", "Rendered"]
+
+#: Answers differ by caller and hold credentials: shared caches must keep them apart.
+_VARY: Header = (b"vary", b"Authorization")
+#: Seconds for which a rendered answer is used again: what depends on the time or on a secret
+#: store, which no change of the rules announces, is at most this old.
+_KEPT_FOR = 2.0
+#: About 3 KB each.
+_MAX_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An answer; `etag` is None where it is no 200."""
+
+    etag: bytes | None
+    full: Response
+    unchanged: Response
+    state: State
+    until: float
+
+    def for_request(self, if_none_match: bytes | None) -> Response:
+        """The whole answer, or 304 where the client has it."""
+        if if_none_match is None or self.etag is None or not self.is_in(if_none_match):
+            return self.full
+        return self.unchanged
+
+    def is_in(self, if_none_match: bytes) -> bool:
+        if if_none_match == self.etag:
+            return True
+        tags: Iterable[bytes] = (
+            tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")
+        )
+        return any(tag in {self.etag, b"*"} for tag in tags)
+
+
+class Answers:
+    """For the event loop's thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[tuple[str | None, bytes], Rendered] = {}
+
+    def rendered(self, state: State, caller: str | None, query: bytes) -> Rendered:
+        """What `caller` is answered to the query string `query`."""
+        key = (caller, query)
+        kept = self._kept.get(key)
+        now = self._clock()
+        if kept is not None and kept.state is state and now < kept.until:
+            return kept
+        if len(self._kept) >= _MAX_KEPT:
+            self._kept.clear()
+        made = self._kept[key] = _render(state, caller, query, now + _KEPT_FOR)
+        return made
+
+    def respond(self, state: State, identity: Identity, request: Request) -> Response:
+        found = self.rendered(state, identity.name, request.query)
+        return found.for_request(request.headers.get(b"if-none-match"))
+
+
+def _render(state: State, caller: str | None, query: bytes, until: float) -> Rendered:
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    result, told = told_answer(state.rules, caller, pairs, state.history)
+    body = json.dumps(result.body, ensure_ascii=False, separators=(",", ":")).encode()
+    if result.status != 200:
+        full = Response(result.status, body)
+        return Rendered(None, full, full, state, until)
+    etag = b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+    headers = ((b"etag", etag), _VARY, *_cache_control(state.rules))
+    return Rendered(
+        etag,
+        Response(200, body, (JSON, *headers), told),
+        Response(304, b"", headers, told),
+        state,
+        until,
+    )
+
+
+def _cache_control(rules: Rules) -> Iterable[Header]:
+    directives = [
+        f"{name}={seconds:.0f}"
+        for name, seconds in (("max-age", rules.max_age), ("stale-if-error", rules.stale_if_error))
+        if seconds is not None
+    ]
+    if directives:
+        yield (b"cache-control", ", ".join(("private", *directives)).encode())

@@ -1,0 +1,146 @@
+"""A request and a response as the handlers see them, and the limits that hold for every request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..catalog.rules import Told
+
+__all__ = [
+    "MAX_BODY_BYTES",
+    "MAX_HEADER_BYTES",
+    "MAX_QUERY_BYTES",
+    "JSON",
+    "Header",
+    "Identity",
+    "Message",
+    "Receive",
+    "Refused",
+    "Request",
+    "Response",
+    "Send",
+    "answered",
+    "problem",
+]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+#: What a request may hold. Thousands of channels fit; a GET needs no body at all.
+MAX_QUERY_BYTES = 32 * 1024
+MAX_HEADER_BYTES = 32 * 1024
+MAX_BODY_BYTES = 64 * 1024
+JSON: Header = (b"content-type", b"application/json; charset=utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks.
+
+    Attributes:
+        name: the caller's name in the rules; None where the rules name no callers.
+        admin: may change where channels live.
+    """
+
+    name: str | None = None
+    admin: bool = False
+
+
+@dataclass(slots=True)
+class Response:
+    """`told`: what it says about which channels, for those who observe answers."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[Header, ...] = (JSON,)
+    told: tuple[Told, ...] = ()
+
+
+class Refused(Exception):
+    """Ends the handling of a request with `response`."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class Request:
+    """One HTTP request.
+
+    Attributes:
+        method, path: as sent; `method` in capitals.
+        query: the query string, undecoded.
+        headers: by lower-case name; of a repeated one the last.
+        scope: ASGI's, for what is rarely needed (the peer, its certificate).
+        identity: who asks, once that is known.
+        body: once :meth:`read_body` has returned it.
+    """
+
+    __slots__ = ("_receive", "body", "headers", "identity", "method", "path", "query", "scope")
+
+    def __init__(self, scope: Message, receive: Receive) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.headers: dict[bytes, bytes] = {}
+        self.identity: Identity | None = None
+        self.body = b""
+        self._receive = receive
+        size = 0
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            self.headers[name.lower()] = value
+        if size > MAX_HEADER_BYTES:
+            raise Refused(problem(431, "Request header fields are too large"))
+        if len(self.query) > MAX_QUERY_BYTES:
+            raise Refused(problem(414, "The query is too long"))
+
+    async def read_body(self, limit: int = MAX_BODY_BYTES) -> bytes:
+        """The whole body.
+
+        Raises:
+            Refused: it is larger than `limit` bytes.
+        """
+        headers = self.headers
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+            return b""
+        length = headers.get(b"content-length", b"0")
+        too_large = problem(413, f"A body has at most {limit} bytes", (b"connection", b"close"))
+        if not length.isdigit() or int(length) > limit:
+            raise Refused(too_large)
+        parts: list[bytes] = []
+        seen = 0
+        while True:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                break
+            part = event.get("body", b"")
+            parts.append(part)
+            seen += len(part)
+            if seen > limit:
+                raise Refused(too_large)
+            if not event.get("more_body", False):
+                break
+        return b"".join(parts)
+
+    async def gone(self) -> None:
+        """Return when the client has hung up; for after the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+
+
+def answered(status: int, body: object, *headers: Header, told: tuple[Told, ...] = ()) -> Response:
+    """`body` as JSON."""
+    encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(status, encoded, (JSON, *headers), told)
+
+
+def problem(status: int, message: str, *headers: Header) -> Response:
+    """An error, in the contract's form."""
+    return answered(status, {"message": message}, *headers)

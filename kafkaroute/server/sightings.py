@@ -1,0 +1,85 @@
+"""Who asked for what: noted with each answer, and shared among replicas through the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from ..catalog.rules_model import plain_uri
+from ..channel import Channel
+from .http import Request, Response
+from .seen import MAX_CLIENT_ID, SeenCallers, Sighting
+from .store import RulesStore
+
+__all__ = ["Sightings"]
+
+_log = logging.getLogger("kafkaroute.server")
+#: Seconds between two writings to the store.
+_EVERY = 5.0
+#: Seconds: one who asks again within them with the same generation is not written again.
+_FRESH = 60.0
+_MAX_REMEMBERED = 100_000
+
+_Key = tuple[str, str, str, str]
+
+
+class Sightings:
+    """For the event loop's thread; the store is called in others."""
+
+    def __init__(self, seen: SeenCallers, store: RulesStore) -> None:
+        self._seen = seen
+        self._store = store
+        self._told: dict[_Key, tuple[int | None, float]] = {}
+        self._unshared: dict[_Key, Sighting] = {}
+
+    def observe(self, request: Request, response: Response) -> None:
+        if not response.told:
+            return
+        caller = request.identity.name if request.identity is not None else None
+        now = time.time()
+        for channel, generation, intent, client_id in response.told:
+            self._seen.record(channel, caller, generation, now, client_id=client_id, intent=intent)
+            if not self._store.shares_sightings:
+                continue
+            key = (channel, caller or "", client_id[:MAX_CLIENT_ID], intent)
+            known = self._told.get(key)
+            if known is None or known[0] != generation or now - known[1] >= _FRESH:
+                self._note(key, Sighting(*key, generation, now))
+
+    def _note(self, key: _Key, sighting: Sighting) -> None:
+        if len(self._told) >= _MAX_REMEMBERED:
+            self._told.clear()
+        self._told[key] = (sighting.generation, sighting.at)
+        if len(self._unshared) < _MAX_REMEMBERED:
+            self._unshared[key] = sighting
+
+    async def share(self) -> None:
+        """Write to the store what is new, for ever."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            await self.flush()
+
+    async def flush(self) -> None:
+        rows, self._unshared = list(self._unshared.values()), {}
+        if not rows:
+            return
+        try:
+            await asyncio.to_thread(self._store.share, rows)
+        except Exception as error:
+            # The store itself says what is wrong with it; these are for people to look at.
+            _log.warning("who asked could not be written down (%s)", type(error).__name__)
+
+    async def recent(self, channel: Channel) -> list[Sighting]:
+        """Who asked for the channel, the latest first; at all replicas where there are several."""
+        uri = plain_uri(channel)
+        shared: list[Sighting] = []
+        if self._store.shares_sightings:
+            await self.flush()
+            shared = await asyncio.to_thread(self._store.sightings, uri)
+        found: dict[_Key, Sighting] = {}
+        for one in (*self._seen.recent(uri), *shared):
+            key = (one.channel, one.caller, one.client_id, one.intent)
+            if key not in found or found[key].at < one.at:
+                found[key] = one
+        return sorted(found.values(), key=lambda one: one.at, reverse=True)
