@@ -118,6 +118,15 @@ class ConsumingTests:
         consumer.assign([TopicPartition(kit.topic(), 0, OFFSET_BEGINNING)])
         assert kit.event(consumer, KafkaError._PARTITION_EOF).offset() == 0
 
+    def test_partition_end_is_told_to_each_assignment(self, kit: Kit) -> None:
+        topic = kit.topic()
+        kit.write(topic, [b"1", b"2"])
+        consumer = kit.consumer({"enable.partition.eof": True})
+        for _ in range(3):
+            consumer.assign([TopicPartition(topic, 0, 2)])
+            assert kit.event(consumer, KafkaError._PARTITION_EOF, 5).offset() == 2
+            consumer.unassign()
+
     def test_no_event_at_the_end_by_default(self, kit: Kit) -> None:
         topic = kit.topic()
         kit.write(topic, [b"v"])

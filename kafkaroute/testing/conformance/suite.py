@@ -32,6 +32,7 @@ from .processes import ProcessTests
 from .rebalancing import RebalancingTests
 from .security import SecurityTests
 from .seeking import SeekingTests
+from .standby import StandbyTests
 from .transactions import TransactionTests
 
 __all__ = ["BackendConformance"]
@@ -48,6 +49,7 @@ class BackendConformance(
     FailureReportTests,
     ConsumingTests,
     SeekingTests,
+    StandbyTests,
     AssignmentTests,
     CommitTests,
     LookupTests,
