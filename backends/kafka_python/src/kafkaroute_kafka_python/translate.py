@@ -175,6 +175,9 @@ def plan_consumer(settings: Settings) -> ConsumerPlan:
         "fetch_min_bytes": settings.int("fetch.min.bytes"),
         "fetch_max_bytes": fetch_max,
         "max_partition_fetch_bytes": min(settings.int("max.partition.fetch.bytes"), queued),
+        # Within a fetch session (KIP-227) a broker says nothing of a partition where nothing is
+        # new, and the end of one that was assigned again would never be told.
+        "enable_incremental_fetch_sessions": not settings["enable.partition.eof"],
         "max_poll_records": settings.int("max.poll.records"),
         # librdkafka's bound of one request; it must leave room for the broker's wait.
         "request_timeout_ms": max(settings.int("socket.timeout.ms"), wait + 1000),
