@@ -30,6 +30,7 @@ from .partitioning import PartitioningTests
 from .payloads import PayloadTests
 from .processes import ProcessTests
 from .rebalancing import RebalancingTests
+from .resubscribing import ResubscribingTests
 from .security import SecurityTests
 from .seeking import SeekingTests
 from .standby import StandbyTests
@@ -55,6 +56,7 @@ class BackendConformance(
     LookupTests,
     GroupTests,
     RebalancingTests,
+    ResubscribingTests,
     TransactionTests,
     ProcessTests,
     EndingTests,
