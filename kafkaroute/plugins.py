@@ -11,17 +11,18 @@ from typing import Any
 
 from .errors import BackendBroken, BackendNotFound
 
-__all__ = ["BACKENDS", "CATALOGS", "Plugin", "installed", "load_plugin"]
+__all__ = ["BACKENDS", "CATALOGS", "SECRETS", "Plugin", "installed", "load_plugin"]
 
 BACKENDS = "kafkaroute.backends"
 CATALOGS = "kafkaroute.catalogs"
+SECRETS = "kafkaroute.secrets"
 
 #: Built-in plug-ins that are distributions of their own: name → extra of kafkaroute.
 _EXTRAS = {
     (BACKENDS, "confluent-kafka"): "confluent",
     (BACKENDS, "kafka-python"): "kafka-python",
 }
-_KINDS = {BACKENDS: "backend", CATALOGS: "catalog scheme"}
+_KINDS = {BACKENDS: "backend", CATALOGS: "catalog scheme", SECRETS: "secret store"}
 _loading = Lock()
 
 

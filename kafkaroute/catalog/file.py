@@ -12,6 +12,7 @@ from ..channel import Channel
 from ..errors import (
     CatalogAnswerInvalid,
     CatalogUnauthorized,
+    CatalogUnavailable,
     ChannelNotFound,
     ConfigurationError,
 )
@@ -19,9 +20,11 @@ from ..route import Route
 from .answer import route_from_answer
 from .contract import Catalog, Lookup
 from .query import flattened
+from .secret_stores import SecretUnavailable
 
 if TYPE_CHECKING:
     from ..settings import Settings
+    from .passwords import Authenticator
 
 __all__ = ["FileCatalog"]
 
@@ -59,11 +62,7 @@ class FileCatalog(Catalog):
         rules, authenticator = self._rules_file.current
         caller: str | None = None
         if not rules.open_to_all:
-            if self._caller is None or not authenticator.check(*self._caller):
-                raise CatalogUnauthorized(
-                    f"the catalog {self._path} refused the caller: basic_auth is missing or wrong"
-                )
-            caller = self._caller[0]
+            caller = self._proven(authenticator)
         channel = question.channel
         status, body = answer(
             rules, caller, (*self._before, ("channel", channel.uri), *self._after)
@@ -77,6 +76,18 @@ class FileCatalog(Catalog):
             channel, body, max_age=rules.max_age, stale_if_error=rules.stale_if_error, etag=etag
         )
 
+    def _proven(self, authenticator: Authenticator) -> str:
+        try:
+            if self._caller is not None and authenticator.check(*self._caller):
+                return self._caller[0]
+        except SecretUnavailable:
+            raise CatalogUnavailable(
+                f"the catalog {self._path} cannot read the caller's password now"
+            ) from None
+        raise CatalogUnauthorized(
+            f"the catalog {self._path} refused the caller: basic_auth is missing or wrong"
+        )
+
     def describe(self) -> Mapping[str, Any]:
         return {"catalog": "file", "path": self._path}
 
@@ -88,6 +99,10 @@ class FileCatalog(Catalog):
         if status == 404:
             raise ChannelNotFound(
                 f"the catalog {self._path} has no route for channel {channel}: {message}"
+            )
+        if status == 503:
+            raise CatalogUnavailable(
+                f"the catalog {self._path} cannot answer for channel {channel} now: {message}"
             )
         raise CatalogAnswerInvalid(
             f"the catalog {self._path} refused the question for channel {channel}: {message}"

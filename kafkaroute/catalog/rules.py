@@ -23,6 +23,7 @@ from .rules_model import ANY_CALLER, Cluster, Credentials, Profile, Rules, Value
 from .rules_places import Place, Routing, has_tags, matching_channels, place_of, same_cluster
 from .rules_question import Question, QuestionRefused, question_from
 from .secret_refs import is_reference, resolve_reference
+from .secret_stores import SecretUnavailable
 
 __all__ = ["Answer", "Told", "answer", "credentials_of", "told_answer"]
 
@@ -138,10 +139,14 @@ def credentials_of(rules: Rules, caller: str | None, cluster: Cluster) -> Creden
 
 
 def _resolved(values: Mapping[str, Value]) -> dict[str, Value]:
-    return {
-        key: resolve_reference(str(value)) if is_reference(value) else value
-        for key, value in values.items()
-    }
+    try:
+        return {
+            key: resolve_reference(str(value)) if is_reference(value) else value
+            for key, value in values.items()
+        }
+    except SecretUnavailable:
+        # Its log line names the reference. Clients go on with the route that they have.
+        raise QuestionRefused(503, "A secret of this answer cannot be read now") from None
 
 
 class _Body:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -311,6 +311,15 @@ class Rules:
     stale_if_error: float | None = None
     moves: Mapping[ChannelKey, Move] = field(default_factory=dict)
     previous_for: float = PREVIOUS_FOR
+
+    def values_with_secrets(self) -> Iterator[Value]:
+        """Everything that may be a reference to a secret."""
+        for entry in self.credentials or ():
+            yield from entry.values.values()
+            yield from entry.schema_registry.values()
+        for caller in self.callers.values():
+            if caller.password is not None:
+                yield caller.password
 
     @property
     def open_to_all(self) -> bool:

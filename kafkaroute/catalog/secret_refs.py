@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
+from functools import cache
 
-__all__ = ["is_reference", "reference_problem", "resolve_reference"]
+from ..errors import BackendError
+from ..plugins import SECRETS, installed, load_plugin
+from .secret_cache import SecretCache
+from .secret_stores import SecretStore, SecretUnavailable
+
+__all__ = ["is_reference", "prefetch", "reference_problem", "resolve_reference"]
 
 _log = logging.getLogger("kafkaroute.catalog.rules")
 _REFERENCE = re.compile(r"\{vault://([^/{}]*)/([^{}]*)\}")
-_ENV_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_MAX_REPORTED = 10_000
 _reported: set[str] = set()
+_cache = SecretCache()
 
 
 def is_reference(value: object) -> bool:
@@ -21,30 +27,68 @@ def is_reference(value: object) -> bool:
 
 
 def reference_problem(value: str) -> str | None:
-    """What is wrong with a reference, or None."""
+    """What is wrong with a reference, or None. Reads no secret."""
     match = _REFERENCE.fullmatch(value)
     if match is None:
         return "a secret reference looks like {vault://env/name}"
-    store, name = match.groups()
-    if store != "env":
-        return f"unknown secret store {store!r}; known: env"
-    if not _ENV_NAME.fullmatch(name):
-        return f"{name!r} names no environment variable"
+    name, rest = match.groups()
+    known = sorted({plugin.name for plugin in installed(SECRETS)})
+    if name not in known:
+        return f"unknown secret store {name!r}; known: {', '.join(known)}"
+    try:
+        _store(name).split(rest)
+    except (ValueError, BackendError) as error:
+        return str(error)
     return None
 
 
-def resolve_reference(value: str, environ: Mapping[str, str] | None = None) -> str:
+def resolve_reference(value: str) -> str:
     """The secret. One that is not set is an empty string, as the existing service answers.
 
     ``{vault://env/cc-user1}`` reads the environment variable ``CC_USER1``.
+
+    Raises:
+        SecretUnavailable: its store cannot tell now; names the reference.
     """
+    store, document, key = _parsed(value)
+    try:
+        found = _cache.read(store, document).get(key)
+    except SecretUnavailable as error:
+        raise SecretUnavailable(f"{value} cannot be read: {error}") from None
+    if found is None:
+        if value not in _reported and len(_reported) < _MAX_REPORTED:
+            _reported.add(value)
+            _log.warning("the secret %s is not set: it is answered as an empty string", value)
+        return ""
+    return found
+
+
+def prefetch(values: Iterable[object]) -> None:
+    """Read the references among `values` now, so that no answer has to wait for them. Blocks.
+
+    What cannot be read is logged, and tried again when an answer needs it.
+    """
+    failed: list[str] = []
+    for value in values:
+        if not is_reference(value):
+            continue
+        try:
+            resolve_reference(str(value))
+        except SecretUnavailable as error:
+            failed.append(str(error))
+    if failed:
+        _log.warning("%d secrets cannot be read now; the first: %s", len(failed), failed[0])
+
+
+@cache
+def _parsed(value: str) -> tuple[SecretStore, str, str]:
     match = _REFERENCE.fullmatch(value)
     assert match is not None, "references are checked when the rules are loaded"
-    variable = match.group(2).replace("-", "_").upper()
-    found = (os.environ if environ is None else environ).get(variable)
-    if found is None:
-        if variable not in _reported:
-            _reported.add(variable)
-            _log.warning("the secret %s is not set: it is answered as an empty string", variable)
-        return ""
+    store = _store(match.group(1))
+    return store, *store.split(match.group(2))
+
+
+@cache
+def _store(name: str) -> SecretStore:
+    found: SecretStore = load_plugin(SECRETS, name)()
     return found

@@ -9,10 +9,12 @@ from functools import partial
 
 from .admin import Moves
 from .answers import Answers
+from .failures import told_without_texts
 from .health import Probes
 from .http import Message, Receive, Refused, Request, Response, Send, problem
 from .identity import BasicAuthentication, RequestAuthenticator
 from .routing import Access, Endpoint, Routes
+from .secret_keeper import keep_secrets
 from .seen import SeenCallers
 from .sightings import Sightings
 from .store import RulesStore, State
@@ -77,31 +79,35 @@ class CatalogApp:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        sharing: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         while True:
             event = await receive()
             if event["type"] == "lifespan.startup":
                 self.store.on_change(partial(_look_in, loop, self.polls))
                 await asyncio.to_thread(self.store.start)
-                sharing = loop.create_task(self._sightings.share())
+                tasks.append(loop.create_task(self._sightings.share()))
+                tasks.append(loop.create_task(keep_secrets(self.store)))
                 await send({"type": "lifespan.startup.complete"})
             elif event["type"] == "lifespan.shutdown":
                 self.polls.close()
-                if sharing is not None:
-                    sharing.cancel()
-                    await asyncio.wait([sharing])
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await asyncio.to_thread(self.store.stop)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         try:
-            request = Request(scope, receive)
             response = await self._respond(request)
-            for observe in self._observers:
-                observe(request, response)
         except Refused as refused:
             response = refused.response
+        except Exception as error:
+            _log.error("answering failed: %s", told_without_texts(error))
+            response = problem(500, "Internal error")
+        for observe in self._observers:
+            observe(request, response)
         _log.debug("%s %s answered %d", scope["method"], scope["path"], response.status)
         start = list(response.headers)
         if response.status != 304:  # which has no length of its own (RFC 9110, 8.6)
@@ -111,6 +117,7 @@ class CatalogApp:
         await send({"type": "http.response.body", "body": body})
 
     async def _respond(self, request: Request) -> Response:
+        request.check_size()
         endpoint, handler = self._routes.find(request)
         request.body = await request.read_body()
         if endpoint.access is not Access.ANYONE:

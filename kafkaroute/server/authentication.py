@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..catalog.rules_model import Rules
+from ..catalog.secret_stores import SecretUnavailable
 from .bearer import BearerTokens, TokenRefused
 from .certificates import CertificateRefused, name_in, presented
 from .http import Header, Identity, Refused, Request, Response, problem
@@ -114,10 +115,15 @@ class Authentication:
             return None
         if not colon:
             return None
-        if state.authenticator.is_cheap(user, password):
-            proven = state.authenticator.check(user, password)
-        else:
-            proven = await self._checked(digest, user, password, state)
+        try:
+            if state.authenticator.is_cheap(user, password):
+                proven = state.authenticator.check(user, password)
+            else:
+                proven = await self._checked(digest, user, password, state)
+        except SecretUnavailable:
+            raise Refused(
+                problem(503, "The caller's password cannot be read now", (b"retry-after", b"5"))
+            ) from None
         identity = _identity(state.rules, user) if proven else None
         if state.rules is self._rules:  # else they changed while the hash was computed
             self._remember(digest, identity, _REMEMBERED_FOR if proven else _REFUSED_FOR)

@@ -92,10 +92,12 @@ class Request:
         self.identity: Identity | None = None
         self.body = b""
         self._receive = receive
-        size = 0
         for name, value in scope["headers"]:
-            size += len(name) + len(value)
             self.headers[name.lower()] = value
+
+    def check_size(self) -> None:
+        """Raises Refused where the head is larger than a request's may be."""
+        size = sum(len(name) + len(value) for name, value in self.scope["headers"])
         if size > MAX_HEADER_BYTES:
             raise Refused(problem(431, "Request header fields are too large"))
         if len(self.query) > MAX_QUERY_BYTES:

@@ -11,16 +11,21 @@ from dataclasses import dataclass, field
 from ..catalog.passwords import Authenticator
 from ..catalog.rules_history import History
 from ..catalog.rules_model import Rules
+from ..catalog.secret_refs import prefetch
 from ..errors import KafkarouteError
 from .seen import Sighting
 
-__all__ = ["Health", "NotWritable", "RulesStore", "State", "VersionConflict"]
+__all__ = ["Health", "NotWritable", "RulesStore", "State", "StoreUnavailable", "VersionConflict"]
 
 _log = logging.getLogger("kafkaroute.server")
 
 
 class NotWritable(KafkarouteError):
     """The rules cannot be changed through the service; says why."""
+
+
+class StoreUnavailable(KafkarouteError):
+    """What keeps the rules cannot be reached."""
 
 
 class VersionConflict(KafkarouteError):
@@ -86,6 +91,8 @@ class RulesStore(ABC):
         self._watchers.append(tell)
 
     def _install(self, state: State) -> None:
+        # Before the rules are in force: no answer has to wait for a store of secrets.
+        prefetch(state.rules.values_with_secrets())
         self._state = state
         for tell in self._watchers:
             try:

@@ -332,7 +332,7 @@ def test_other_things_that_need_a_hand():
     )
     assert [note.split(": ", 2)[2] for note in notes] == [
         "credentials of a consumer without a basic-auth user; left out",
-        "unknown secret store 'aws'; known: env; left out",
+        "unknown secret store 'aws'; known: env, file, hcv; left out",
         "neither a string, a number nor a boolean; left out",
         "a second entry for this consumer; left out",
         "expected a number",
