@@ -85,6 +85,11 @@ class Cluster(ABC):
         or not at all. Needs :attr:`ClusterFeature.RESTART`."""
         raise ValueError(f"the {self.kind} cluster cannot be hindered")
 
+    def alter_scram_password(self, security: str, password: str) -> None:
+        """Give the user of `security` a new password; :meth:`client_config` has it from now on.
+        Needs :attr:`ClusterFeature.SASL_SSL`."""
+        raise ValueError(f"the {self.kind} cluster has no {security} user")
+
     def kill(self) -> None:
         """End the brokers at once; their data stays. Needs :attr:`ClusterFeature.RESTART`."""
         raise ValueError(f"the {self.kind} cluster cannot be killed")

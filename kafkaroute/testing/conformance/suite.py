@@ -31,6 +31,7 @@ from .payloads import PayloadTests
 from .processes import ProcessTests
 from .rebalancing import RebalancingTests
 from .resubscribing import ResubscribingTests
+from .rotation import RotationTests
 from .security import SecurityTests
 from .seeking import SeekingTests
 from .standby import StandbyTests
@@ -61,6 +62,7 @@ class BackendConformance(
     ProcessTests,
     EndingTests,
     SecurityTests,
+    RotationTests,
     OutageTests,
 ):
     """Subclass it, set `backend`, provide the fixture `cluster`.

@@ -14,14 +14,14 @@ from kafkaroute.errors import ClosedError
 from kafkaroute.messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
 
 from .appender import Appender, Pairs, make_appender
-from .connections import WatchedManager
 from .credentials import replace_credentials
 from .errors import failure, mapped
 from .internals import private
-from .library import KafkaNetClient, KafkaProducer, NetworkSelector, kp
+from .library import KafkaProducer, kp
 from .messages import to_bytes, write_headers
 from .metadata_query import query_metadata
 from .opener import Opener
+from .producer_client import make_producer_client
 from .purge import Purger
 from .reports import Entry, Reports
 from .topic_keeper import TopicKeeper
@@ -64,7 +64,7 @@ class KafkaPythonProducer(BackendProducer):
         self._opener: Opener[Any] = Opener(
             "producer",
             build=lambda factory: KafkaProducer(**plan.kwargs, kafka_client=factory),
-            make_client=partial(_make_client, self._troubles),
+            make_client=partial(make_producer_client, self._troubles),
             client_kwargs=plan.client_kwargs,
             on_open=self._opened,
             on_trouble=self._troubles.tell,
@@ -327,13 +327,6 @@ class _Flushing:
     def __exit__(self, *_: object) -> None:
         if self._counter is not None:
             self._counter.decrement()
-
-
-def _make_client(troubles: Troubles, **configs: Any) -> Any:
-    net = NetworkSelector(**configs)
-    manager = WatchedManager(net, **configs)
-    manager.on_lost = troubles.connection_lost
-    return KafkaNetClient(net=net, manager=manager, **configs)
 
 
 def _refusal(exc: BaseException) -> BaseException:
