@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+from ...backend.contract import Capability
 from ..cluster import ClusterFeature
 from .kit import PATIENCE, Kit, Reports
-from .requirements import needs
+from .requirements import needs, requires
 
 __all__ = ["OutageTests"]
 
@@ -46,3 +47,73 @@ class OutageTests:
                 values.append(message.value())
         # Without idempotence a message may be written twice, but none is missing or late.
         assert list(dict.fromkeys(values)) == [f"during {number}".encode() for number in range(20)]
+
+    @needs(ClusterFeature.RESTART)
+    @requires(Capability.PURGE)
+    def test_what_was_given_up_is_not_written_when_the_broker_returns(self, kit: Kit) -> None:
+        topic = kit.topic()
+        settings = {"linger.ms": 0, "reconnect.backoff.max.ms": 500, "acks": "all"}
+        failures = {name: Reports() for name in ("plain", "idempotent", "closed")}
+        producers = {
+            name: kit.producer(
+                {**settings, "enable.idempotence": name == "idempotent"},
+                on_failure=reports,
+                only_failures=True,
+            )
+            for name, reports in failures.items()
+        }
+        for name, producer in producers.items():
+            producer.sender(topic)(f"{name} before", b"k")
+            assert producer.flush(PATIENCE) == 0
+
+        kit.cluster.kill()
+        try:
+            for number in range(200):
+                for name, producer in producers.items():
+                    producer.sender(topic)(f"{name} {number}", b"k")
+            for producer in producers.values():
+                producer.poll(0.3)
+            for name, producer in producers.items():
+                began = time.monotonic()
+                if name == "closed":
+                    assert producer.close(0) == 200
+                else:
+                    producer.purge(True, True, True)
+                    assert producer.flush(1.0) == 0
+                assert time.monotonic() - began < 1.5
+                values = [message.value() for message in failures[name].messages]
+                assert values == [f"{name} {number}".encode() for number in range(200)]
+        finally:
+            kit.cluster.start()
+
+        for name in ("plain", "idempotent"):
+            producers[name].sender(topic)(f"{name} after", b"k")
+            assert producers[name].flush(60) == 0
+            assert len(failures[name]) == 200, failures[name].codes[200:]
+        read = {message.value() for message in kit.read_all(topic, 5)}
+        assert read == {
+            *(f"{name} before".encode() for name in failures),
+            b"plain after",
+            b"idempotent after",
+        }
+
+    @needs(ClusterFeature.RESTART)
+    def test_close_does_not_wait_for_a_broker_that_hangs(self, kit: Kit) -> None:
+        topic = kit.topic()
+        reports = Reports()
+        producer = kit.producer({"linger.ms": 0})
+        send = producer.sender(topic)
+        send(b"before", b"k")
+        assert producer.flush(PATIENCE) == 0
+        with kit.cluster.writes_hindered():
+            for number in range(50):
+                send(str(number), b"k", -1, reports)
+            producer.poll(0.2)
+            began = time.monotonic()
+            assert producer.close(0) == 50
+            assert time.monotonic() - began < 2
+            assert len(reports) == 50
+            assert None not in reports.codes
+            assert [message.value() for message in reports.messages] == [
+                str(number).encode() for number in range(50)
+            ]
