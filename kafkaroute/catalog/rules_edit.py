@@ -13,13 +13,22 @@ from ..channel import Channel
 from ..errors import ConfigurationError
 from .rules_model import channel_key
 
-__all__ = ["NewMove", "with_move"]
+__all__ = ["NewMove", "moves_in", "with_move"]
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMMENT = "# Channels that were moved (POST /v1/moves); they come before the clusters' rules.\n"
 
 #: The entry of a move without its channel: cluster, topic and maybe start_at, at.
-NewMove = Mapping[str, str]
+NewMove = Mapping[str, Any]
+
+
+def moves_in(text: str) -> list[tuple[Channel, NewMove]]:
+    """The entries of ``moves`` in a sound document, as :func:`with_move` takes them."""
+    document = yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+    return [
+        (Channel.parse(entry["channel"]), {k: v for k, v in entry.items() if k != "channel"})
+        for entry in document.get("moves") or ()
+    ]
 
 
 def with_move(text: str, channel: Channel, move: NewMove | None) -> str:

@@ -7,14 +7,14 @@ A record is a line of JSON and tells only what changed::
      "moves": {"kafka://example.com/orders": {"cluster": "west", "topic": "orders"}, …: null}}
 
 `order` stands in it where any cluster changed, with those that did; a move that ceased to be is
-null. There are no credentials in it, but a cluster's connection may hold what its author wrote.
+null. One with ``"whole": true`` tells everything, whatever stands before it. There are no credentials in it, but a cluster's connection may hold what its author wrote.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -26,7 +26,15 @@ from .rules_history import Epoch, History, Moved
 from .rules_loader import parse_rules
 from .rules_model import ChannelKey, Cluster, Move, Target, channel_key
 
-__all__ = ["HistoryBuilder", "Routing", "first_record", "folded", "next_record", "routing_in"]
+__all__ = [
+    "HistoryBuilder",
+    "Routing",
+    "first_record",
+    "folded",
+    "halved",
+    "next_record",
+    "routing_in",
+]
 
 _log = logging.getLogger("kafkaroute.catalog.rules")
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -66,7 +74,7 @@ def _record(version: int, at: datetime, changed: Mapping[str, Any]) -> str:
 
 
 def first_record(version: int, at: datetime, routing: Routing) -> str:
-    return _record(version, at, routing)
+    return _record(version, at, {"whole": True, **routing})
 
 
 def next_record(version: int, at: datetime, before: Routing, after: Routing) -> str | None:
@@ -90,12 +98,11 @@ def next_record(version: int, at: datetime, before: Routing, after: Routing) -> 
 
 
 def folded(records: Iterable[str]) -> Routing:
-    """The routing that `records` lead to."""
+    """The routing that `records` lead to; they can be read from the last whole one on."""
     order: list[str] = []
     clusters: dict[str, Any] = {}
     moves: dict[str, Any] = {}
-    for text in records:
-        record = json.loads(text)
+    for record in _from_the_last_whole(records):
         if "order" in record:
             order = record["order"]
             clusters = {**clusters, **record["clusters"]}
@@ -106,16 +113,40 @@ def folded(records: Iterable[str]) -> Routing:
     return {"order": order, "clusters": {name: clusters[name] for name in order}, "moves": moves}
 
 
+def _from_the_last_whole(records: Iterable[str]) -> Iterator[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for text in records:
+        try:
+            record = json.loads(text)
+        except ValueError:
+            continue
+        if record.get("whole"):
+            found.clear()
+        found.append(record)
+    return iter(found)
+
+
+def halved(records: Sequence[str]) -> tuple[int, str]:
+    """What may take the place of the older half: a version, and a record that tells all that the
+    records up to it led to."""
+    cut = len(records) // 2
+    last = json.loads(records[cut])
+    version, at = int(last["version"]), datetime.fromisoformat(last["at"])
+    return version, first_record(version, at, folded(records[: cut + 1]))
+
+
 class HistoryBuilder:
     """Reads records, oldest first, into a :class:`History`.
 
     Attributes:
         version, at: of the last record; 0 and the beginning of time before the first.
+        is_sound: every record since the last whole one could be read.
     """
 
     def __init__(self, records: Iterable[str] = ()) -> None:
         self.version = 0
         self.at = datetime.min.replace(tzinfo=UTC)
+        self.is_sound = False
         self._epochs: list[Epoch] = []
         self._moved: dict[ChannelKey, tuple[Moved, ...]] = {}
         self._clusters: dict[str, Cluster] = {}
@@ -123,14 +154,19 @@ class HistoryBuilder:
             self.add(record)
 
     def add(self, text: str) -> None:
-        """What this release cannot read is logged, and with all before it left out."""
+        """What this release cannot read is logged, and nothing is known up to a whole record."""
         try:
             record = json.loads(text)
-            self.version, self.at = int(record["version"]), datetime.fromisoformat(record["at"])
-            self._add(record)
+            self.version = int(record["version"])
+            self.at = datetime.fromisoformat(record["at"])
+            if record.get("whole") and not self.is_sound:
+                self.is_sound = True
+            if self.is_sound:
+                self._add(record)
         except (ValueError, KeyError, TypeError, AttributeError, KafkarouteError) as error:
             _log.error("a record of earlier rules cannot be read (%s)", type(error).__name__)
-            self._epochs, self._moved = [], {}
+            self.is_sound = False
+            self._epochs, self._moved, self._clusters = [], {}, {}
 
     def _add(self, record: Mapping[str, Any]) -> None:
         if "order" in record:
@@ -144,10 +180,6 @@ class HistoryBuilder:
             move = None if data is None else _move(channel, data)
             known = self._moved.get(key, ())
             self._moved[key] = (*known, Moved(self.version, self.at, move))
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._epochs
 
     def history(self) -> History:
         return History(tuple(self._epochs), dict(self._moved))

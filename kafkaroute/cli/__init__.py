@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import ConfigurationError, KafkarouteError
-from . import backends, check, hash_password, import_kong, resolve, serve, verify_move
+from . import backends, check, hash_password, import_kong, resolve, rules, serve, verify_move
 
 __all__ = ["main"]
 
@@ -17,7 +17,7 @@ __all__ = ["main"]
 USAGE = 2
 FAILURE = 1
 
-_COMMANDS = (serve, check, import_kong, resolve, verify_move, backends, hash_password)
+_COMMANDS = (serve, check, rules, import_kong, resolve, verify_move, backends, hash_password)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -60,13 +60,9 @@ def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
     from ..server.stores import open_store
 
     store = open_store(options.rules, history=options.history)
-    state = store.state
-    if state is not None and state.rules.open_to_all and options.host not in _LOOPBACK:
-        print(
-            "kafkaroute: warning: the rules name no callers, so everyone who reaches "
-            f"{options.host} is answered",
-            file=sys.stderr,
-        )
+    if options.host not in _LOOPBACK:
+        _warn_when_open(store, options.host)
+        store.on_change(lambda: _warn_when_open(store, options.host))
     app = CatalogApp(store)
     config = uvicorn.Config(
         app,
@@ -93,6 +89,16 @@ def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
+
+
+def _warn_when_open(store: Any, host: str) -> None:
+    state = store.state
+    if state is not None and state.rules.open_to_all:
+        print(
+            "kafkaroute: warning: the rules name no callers, so everyone who reaches "
+            f"{host} is answered",
+            file=sys.stderr,
+        )
 
 
 def _server(uvicorn: Any, config: Any, app: Any) -> Any:

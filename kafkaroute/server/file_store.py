@@ -111,21 +111,25 @@ class FileStore(RulesStore):
         version = max(self._builder.version, self._state.version if self._state else 0) + 1
         at = max(datetime.now(UTC), self._builder.at)
         routing = routing_in(text)
-        if self._builder.is_empty:
-            record: str | None = first_record(version, at, routing)
-        else:
-            record = next_record(version, at, folded(self._records), routing)
-        if record is None:
-            # Routes are as they were, but a restart must not count the version anew.
-            version = version if self._state else self._builder.version
-        elif self._journal.append(record, self._records):
+        if not self._builder.is_sound:
+            record = first_record(version, at, routing)
+            self._journal.begin(record)
+            self._records = [record]
+            self._builder.add(record)
+        elif changed := next_record(version, at, folded(self._records), routing):
+            self._keep(changed)
+        elif self._state is None:
+            version = self._builder.version  # as before the restart
+        history = self._builder.history()
+        self._install(State(rules, Authenticator(rules.callers), history, version, text))
+
+    def _keep(self, record: str) -> None:
+        if self._journal.append(record, self._records):
             self._records = self._journal.read()
             self._builder = HistoryBuilder(self._records)
         else:
             self._records.append(record)
             self._builder.add(record)
-        history = self._builder.history()
-        self._install(State(rules, Authenticator(rules.callers), history, version, text))
 
     def health(self) -> Health:
         problems = (self._problem, self._journal.problem)

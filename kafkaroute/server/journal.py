@@ -6,10 +6,9 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
-from ..catalog.rules_records import first_record, folded
+from ..catalog.rules_records import halved
 
 __all__ = ["MAX_BYTES", "MAX_RECORDS", "Journal"]
 
@@ -33,15 +32,22 @@ class Journal:
     def read(self) -> list[str]:
         """The records, oldest first. A last line that was not written to its end is left out."""
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            *lines, _torn = self.path.read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:
             self._failed(error)
             return []
-        if lines and not _is_whole(lines[-1]):
-            lines.pop()
-        return [line for line in lines if line]
+        return lines
+
+    def begin(self, record: str) -> None:
+        """Start anew with `record`."""
+        try:
+            self._replace([record])
+        except OSError as error:
+            self._failed(error)
+        else:
+            self.problem = None
 
     def append(self, record: str, records: Sequence[str]) -> bool:
         """Add `record` to `records`, which are those there; True where the older ones were
@@ -49,7 +55,7 @@ class Journal:
         try:
             size = self.path.stat().st_size if self.path.exists() else 0
             if len(records) + 1 > MAX_RECORDS or size + len(record) > MAX_BYTES:
-                self._replace(_halved([*records, record]))
+                self._replace(_newer_half([*records, record]))
                 return True
             self._write(record)
         except OSError as error:
@@ -62,13 +68,12 @@ class Journal:
         # Connections may hold what their author wrote: nobody else reads it.
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         with open(descriptor, "r+b") as file:  # noqa: PTH123  # a descriptor
-            # A line that was cut short by a crash is closed, and read as broken.
             size = file.seek(0, os.SEEK_END)
-            torn = b""
-            if size:
-                file.seek(size - 1)
-                torn = b"" if file.read(1) == b"\n" else b"\n"
-            file.write(torn + record.encode() + b"\n")
+            if size and file.seek(size - 1) and file.read(1) != b"\n":
+                # A line that was cut short by a crash.
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(record.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -93,19 +98,6 @@ class Journal:
         self.problem = f"the history of routes cannot be kept ({reason})"
 
 
-def _is_whole(line: str) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _halved(records: Sequence[str]) -> list[str]:
-    """The newer half; its first record tells all that the older ones led to."""
-    cut = len(records) // 2
-    last = json.loads(records[cut])
-    base = first_record(
-        int(last["version"]), datetime.fromisoformat(last["at"]), folded(records[: cut + 1])
-    )
-    return [base, *records[cut + 1 :]]
+def _newer_half(records: Sequence[str]) -> list[str]:
+    version, base = halved(records)
+    return [base, *(text for text in records if json.loads(text)["version"] > version)]

@@ -32,6 +32,7 @@ class Sightings:
         self._store = store
         self._told: dict[_Key, tuple[int | None, float]] = {}
         self._unshared: dict[_Key, Sighting] = {}
+        self._failing = False
 
     def observe(self, request: Request, response: Response) -> None:
         if not response.told:
@@ -67,8 +68,11 @@ class Sightings:
         try:
             await asyncio.to_thread(self._store.share, rows)
         except Exception as error:
-            # The store itself says what is wrong with it; these are for people to look at.
-            _log.warning("who asked could not be written down (%s)", type(error).__name__)
+            if not self._failing:
+                _log.warning("who asked cannot be written down (%s)", type(error).__name__)
+            self._failing = True
+        else:
+            self._failing = False
 
     async def recent(self, channel: Channel) -> list[Sighting]:
         """Who asked for the channel, the latest first; at all replicas where there are several."""

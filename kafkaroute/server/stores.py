@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import ConfigurationError
 from .store import RulesStore
 
 __all__ = ["is_database", "open_store"]
@@ -19,6 +20,13 @@ def open_store(rules: str, *, history: str | None = None) -> RulesStore:
     Raises:
         ConfigurationError: the file is wrong, or what the store needs is not installed.
     """
+    if is_database(rules):
+        if history is not None:
+            raise ConfigurationError("a database keeps its history itself: --history is for files")
+        from .postgres import Database  # says what is missing
+        from .postgres_store import PostgresStore
+
+        return PostgresStore(Database(rules))
     from .file_store import FileStore
 
     return FileStore(rules, history=history)
