@@ -6,7 +6,18 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..channel import Channel
-from .rules_model import Asked, ChannelKey, Cluster, Lookup, Move, Rules, Target, channel_key
+from .rules_model import (
+    Asked,
+    ChannelKey,
+    Cluster,
+    Lookup,
+    Move,
+    Rule,
+    Rules,
+    Target,
+    Transform,
+    channel_key,
+)
 from .rules_question import Question, QuestionRefused
 
 __all__ = [
@@ -54,10 +65,15 @@ def place_of(routing: Routing, asked: Asked, tags: Mapping[str, str]) -> Place |
         for cluster in clusters:
             if cluster.name == move.cluster:
                 return Place(cluster, move.target)
+    found = _rule_for(clusters, asked)
+    return None if found is None else Place(found[0], found[1].topic.target(asked.channel))
+
+
+def _rule_for(clusters: Iterable[Cluster], asked: Asked) -> tuple[Cluster, Rule] | None:
     for cluster in clusters:
         for rule in cluster.rules:
             if rule.matches(asked):
-                return Place(cluster, rule.topic.target(asked.channel))
+                return cluster, rule
     return None
 
 
@@ -86,27 +102,33 @@ def matching_channels(routing: Routing, question: Question) -> list[Channel]:
     """
     [pattern] = question.channels
     prefix = pattern.path[:-1]
-    keys: dict[str, None] = {}
-    for scheme, host, path in routing.moves:
-        if (scheme, host, path[:-1]) == (pattern.scheme, pattern.host, prefix):
-            keys[path[-1]] = None
-    for cluster in routing.clusters:
-        if has_tags(cluster.tags, question.cluster_tags):
-            for rule in cluster.rules:
-                keys.update(dict.fromkeys(_last_segments(rule.topic, len(pattern.path))))
+    clusters = [c for c in routing.clusters if has_tags(c.tags, question.cluster_tags)]
+    moved = {
+        path[-1]
+        for scheme, host, path in routing.moves
+        if (scheme, host, path[:-1]) == (pattern.scheme, pattern.host, prefix)
+    }
+    keys = set(moved)
+    for cluster in clusters:
+        for rule in cluster.rules:
+            keys.update(_last_segments(rule.topic, len(pattern.path)))
     if len(keys) > MAX_MATCHES:
         raise QuestionRefused(400, f"The pattern is tried on more than {MAX_MATCHES} channels")
     stem = f"{pattern.scheme}://{pattern.host}/{''.join(part + '/' for part in prefix)}"
     found = []
     for key in sorted(keys):
         channel = Channel(stem + key, pattern.scheme, pattern.host, (*prefix, key), key)
-        place = place_of(routing, question.asked(channel), question.cluster_tags)
+        asked = question.asked(channel)
+        by_rule = _rule_for(clusters, asked)
+        if key not in moved and (by_rule is None or not isinstance(by_rule[1].topic, Lookup)):
+            continue
+        place = place_of(routing, asked, question.cluster_tags)
         if place is not None and place.target is not None:
             found.append(channel)
     return found
 
 
-def _last_segments(topic: object, length: int) -> Iterable[str]:
+def _last_segments(topic: Lookup | Transform, length: int) -> Iterable[str]:
     """Keys of a table that may be the last segment of a path of `length` segments."""
     if not isinstance(topic, Lookup) or (
         topic.pattern is None and topic.segment not in {-1, length}
