@@ -33,6 +33,20 @@ def add_parser(commands: Any) -> None:
         "--port", type=int, default=8080, help="port to listen on, 0 for any (%(default)s)"
     )
     parser.add_argument(
+        "--audit",
+        metavar="FILE",
+        help="append a JSON line for every answer: who asked, for what, with which generation",
+    )
+    parser.add_argument("--tls-cert", metavar="PEM", help="speak TLS with this certificate chain")
+    parser.add_argument(
+        "--tls-key", metavar="PEM", help="its key, where it is not in the same file"
+    )
+    parser.add_argument(
+        "--tls-client-ca",
+        metavar="PEM",
+        help="ask clients for certificates of these authorities (mTLS)",
+    )
+    parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="info",
@@ -43,10 +57,12 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     try:
+        import jinja2  # noqa: F401  # the service imports these
+        import jwt  # noqa: F401
         import uvicorn
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
         raise ConfigurationError(
-            "serving needs uvicorn: pip install 'kafkaroute[server]'"
+            f"serving needs {error.name}: pip install 'kafkaroute[server]'"
         ) from None
     if not 0 <= options.port <= 65_535:
         raise ConfigurationError("--port must be 0 to 65535")
@@ -55,24 +71,35 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
     from ..server.app import CatalogApp
+    from ..server.audit import AuditFile, AuditLog
+    from ..server.connection import guarded
     from ..server.http import MAX_HEADER_BYTES
     from ..server.stores import open_store
+    from ..server.tls import tls_settings
 
+    tls = tls_settings(options.tls_cert, options.tls_key, options.tls_client_ca)
     store = open_store(options.rules, history=options.history)
     if options.host not in _LOOPBACK:
         _warn_when_open(store, options.host)
         store.on_change(lambda: _warn_when_open(store, options.host))
-    app = CatalogApp(store)
+    audit = AuditFile(options.audit) if options.audit is not None else None
+    app = CatalogApp(store, observers=[AuditLog(audit.write)] if audit is not None else [])
     config = uvicorn.Config(
         app,
         lifespan="on",
-        http="h11",  # it bounds what a request's head may hold
+        http=guarded(H11Protocol),  # h11 bounds what a request's head may hold
+        ws="none",
+        # The peer's address proves which proxy's headers are believed: nobody may write another.
+        proxy_headers=False,
         log_config=None,  # logging is set up above
         access_log=False,  # it would write whole query strings
         server_header=False,
         h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
         timeout_graceful_shutdown=5,
+        **tls,
     )
     listener = _listen(options.host, options.port)
     # uvicorn raises the signal that stopped it once more; by then it is answered.
@@ -82,10 +109,13 @@ def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
     try:
         host, port = listener.getsockname()[:2]
         address = f"[{host}]" if ":" in host else host
-        print(f"kafkaroute: serving {store.name} on http://{address}:{port}", flush=True)
+        scheme = "https" if tls else "http"
+        print(f"kafkaroute: serving {store.name} on {scheme}://{address}:{port}", flush=True)
         _server(uvicorn, config, app).run(sockets=[listener])
     finally:
         listener.close()
+        if audit is not None:
+            audit.close()
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0

@@ -83,6 +83,7 @@ class Moves:
             "callers": [_caller(one) for one in callers],
             "warnings": _warnings(state.rules, after.cluster, callers),
         }
+        request.notes["move"] = {key: body[key] for key in ("channel", "dry_run", "from", "to")}
         if same_place(before, after):
             return answered(200, {**body, "changed": False})
         edit = _Edit(wish, after)

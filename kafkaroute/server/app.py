@@ -9,10 +9,13 @@ from functools import partial
 
 from .admin import Moves
 from .answers import Answers
+from .authentication import Authentication
 from .failures import told_without_texts
 from .health import Probes
 from .http import Message, Receive, Refused, Request, Response, Send, problem
-from .identity import BasicAuthentication, RequestAuthenticator
+from .identity import RequestAuthenticator
+from .openapi import described
+from .pages.handler import Page, wants_page
 from .routing import Access, Endpoint, Routes
 from .secret_keeper import keep_secrets
 from .seen import SeenCallers
@@ -34,8 +37,8 @@ class CatalogApp:
 
     Args:
         store: the rules.
-        authenticator: how callers prove who they are; basic authentication by default.
-        endpoints: more of them, such as pages.
+        authenticator: how callers prove who they are; by default whatever the rules accept.
+        endpoints: more of them.
         observers: told of every answer, in order; for an audit log.
 
     Attributes:
@@ -55,16 +58,19 @@ class CatalogApp:
         self.seen = SeenCallers()
         self.answers = Answers()
         self.polls = LongPolls(self.answers, lambda: store.state)
-        self._authenticator = authenticator or BasicAuthentication()
+        self._authenticator = authenticator or Authentication()
         self._sightings = Sightings(self.seen, store)
         self._observers = (self._sightings.observe, *observers)
         probes = Probes(store)
         moves = Moves(store, self._sightings)
+        page = Page(store, self.seen, self._sightings)
         self._routes = Routes(
             (
                 Endpoint("/healthz", {"GET": probes.health}, Access.ANYONE),
                 Endpoint("/readyz", {"GET": probes.ready}, Access.ANYONE),
                 Endpoint("/v1/moves", {"GET": moves.shown, "POST": moves.made}, Access.ADMIN),
+                Endpoint("/openapi.json", {"GET": described}, Access.ANYONE),
+                Endpoint("/", {"GET": page.shown}, wants=wants_page),
                 *endpoints,
                 Endpoint(None, {"GET": self._answer}),
             )
@@ -119,6 +125,8 @@ class CatalogApp:
     async def _respond(self, request: Request) -> Response:
         request.check_size()
         endpoint, handler = self._routes.find(request)
+        if request.method not in {"GET", "HEAD"}:
+            request.check_origin()
         request.body = await request.read_body()
         if endpoint.access is not Access.ANYONE:
             request.identity = await self._authenticator.identify(request, self._state())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ Header = tuple[bytes, bytes]
 MAX_QUERY_BYTES = 32 * 1024
 MAX_HEADER_BYTES = 32 * 1024
 MAX_BODY_BYTES = 64 * 1024
+#: Seconds for a body of that size.
+BODY_TIMEOUT = 10.0
 JSON: Header = (b"content-type", b"application/json; charset=utf-8")
 
 
@@ -79,9 +82,20 @@ class Request:
         scope: ASGI's, for what is rarely needed (the peer, its certificate).
         identity: who asks, once that is known.
         body: once :meth:`read_body` has returned it.
+        notes: what the handler did, for the audit log; no secrets.
     """
 
-    __slots__ = ("_receive", "body", "headers", "identity", "method", "path", "query", "scope")
+    __slots__ = (
+        "_receive",
+        "body",
+        "headers",
+        "identity",
+        "method",
+        "notes",
+        "path",
+        "query",
+        "scope",
+    )
 
     def __init__(self, scope: Message, receive: Receive) -> None:
         self.scope = scope
@@ -91,6 +105,7 @@ class Request:
         self.headers: dict[bytes, bytes] = {}
         self.identity: Identity | None = None
         self.body = b""
+        self.notes: dict[str, object] = {}
         self._receive = receive
         for name, value in scope["headers"]:
             self.headers[name.lower()] = value
@@ -107,7 +122,7 @@ class Request:
         """The whole body.
 
         Raises:
-            Refused: it is larger than `limit` bytes.
+            Refused: it is larger than `limit` bytes, or takes longer than `BODY_TIMEOUT`.
         """
         headers = self.headers
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
@@ -116,20 +131,43 @@ class Request:
         too_large = problem(413, f"A body has at most {limit} bytes", (b"connection", b"close"))
         if not length.isdigit() or int(length) > limit:
             raise Refused(too_large)
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                body = await self._whole_body(limit)
+        except TimeoutError:
+            late = problem(408, "The body did not come in time", (b"connection", b"close"))
+            raise Refused(late) from None
+        if len(body) > limit:
+            raise Refused(too_large)
+        return body
+
+    async def _whole_body(self, limit: int) -> bytes:
+        """Stops soon after `limit`."""
         parts: list[bytes] = []
         seen = 0
-        while True:
+        while seen <= limit:
             event = await self._receive()
             if event["type"] == "http.disconnect":
                 break
             part = event.get("body", b"")
             parts.append(part)
             seen += len(part)
-            if seen > limit:
-                raise Refused(too_large)
             if not event.get("more_body", False):
                 break
         return b"".join(parts)
+
+    def check_origin(self) -> None:
+        """Refuse a change that another site's page makes in the browser of somebody who is logged
+        in here: what its forms can send is no JSON, and browsers tell that it is cross-site.
+
+        Raises:
+            Refused: it may be one.
+        """
+        kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if kind != b"application/json":
+            raise Refused(problem(415, "The body must be application/json"))
+        if self.headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}:
+            raise Refused(problem(403, "A page of another site may not do this"))
 
     async def gone(self) -> None:
         """Return when the client has hung up; for after the body was read."""

@@ -1,0 +1,1 @@
+"""The page for people: rendered here, without scripts and without anything from elsewhere."""
