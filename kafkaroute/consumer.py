@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from .backend.contract import AssignmentCallback, Backend
+from .backend.contract import Backend
 from .channel import Channel
+from .consumer_moving import MovingCalls, RebalanceCallback
 from .consumer_offsets import OffsetCalls
 from .consumer_partitions import PartitionCalls
 from .errors import ClosedError, ConfigurationError, KafkaException
 from .forking import on_fork
 from .members import FairPoll, Member
-from .messages import KafkaError, Message, Origin, TopicPartition, kafka_exception
+from .messages import KafkaError, Message, Origin, kafka_exception
 from .route import Route
 from .router import Place, Router
 from .settings import Settings
@@ -23,9 +23,6 @@ from .turns import Turns
 
 __all__ = ["Consumer", "KafkaException", "RebalanceCallback"]
 
-_log = logging.getLogger("kafkaroute.consumer")
-
-RebalanceCallback: TypeAlias = "Callable[[Consumer, list[TopicPartition]], Any]"
 _Subscription: TypeAlias = (
     "tuple[list[str], RebalanceCallback | None, RebalanceCallback | None, RebalanceCallback | None]"
 )
@@ -36,7 +33,7 @@ def _open(backend: Backend, place: Place) -> Member:
     return Member(place, backend.open_consumer(place.config, origins), origins)
 
 
-class Consumer(OffsetCalls, PartitionCalls):
+class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
     """Reads channels, wherever they live, as one member of the group ``group.id``.
 
     Several channels may live on several clusters; they are read in turn. Calls from several
@@ -52,7 +49,6 @@ class Consumer(OffsetCalls, PartitionCalls):
 
     def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
         super().__init__(Router(Settings.load(config), "consume", _open))
-        self._fair = FairPoll()
         self._subscription: _Subscription | None = None
         self._router.follow(self._notice)
         on_fork(self)
@@ -88,21 +84,19 @@ class Consumer(OffsetCalls, PartitionCalls):
             shares: dict[Place, list[Route]] = {}
             for route in routes:
                 shares.setdefault(self._router.place(route), []).append(route)
-            if self._rebalancing is not None and self._rebalancing.place not in shares:
+            if self._rebalancing is not None and self._rebalancing.member.place not in shares:
                 raise kafka_exception(
                     KafkaError._STATE,
                     "a rebalance callback cannot unsubscribe from the cluster it is called for",
                 )
             members = [self._router.client(place) for place in shares]
+            self._moves.drop(self._moves.ways)
             self._part(keep=members)
+            self._callbacks = (on_assign, on_revoke, on_lost)
+            self._manual = False
             for member in members:
                 member.serve(shares[member.place])
-                member.client.subscribe(
-                    sorted(set(member.topics.values())),
-                    self._callback(member, on_assign),
-                    self._callback(member, on_revoke),
-                    self._callback(member, on_lost),
-                )
+                self._subscribe_natively(member, member.wanted())
             self._members.all = tuple(members)
             self._subscription = (wanted, on_assign, on_revoke, on_lost)
 
@@ -114,8 +108,10 @@ class Consumer(OffsetCalls, PartitionCalls):
         """Leave the group on every cluster; rebalance callbacks run before this returns."""
         with self._turn():
             self._subscription = None
+            self._moves.drop(self._moves.ways)
             for member in self._members.all:
                 member.client.unsubscribe()
+                member.subscribed = []
 
     def _part(self, keep: Sequence[Member]) -> None:
         """Close the members that no channel needs any more."""
@@ -123,34 +119,6 @@ class Consumer(OffsetCalls, PartitionCalls):
             if member not in keep:
                 self._router.forget(member.place)
                 member.client.close()
-
-    def _callback(
-        self, member: Member, callback: RebalanceCallback | None
-    ) -> AssignmentCallback | None:
-        if callback is None:
-            return None
-
-        def call(partitions: list[TopicPartition]) -> None:
-            outer, self._rebalancing = self._rebalancing, member
-            try:
-                callback(self, member.all_named(partitions))
-            finally:
-                self._rebalancing = outer
-
-        return call
-
-    def _notice(self, channel: str, old: Route, new: Route) -> None:
-        """A route changed (on the refresher's thread)."""
-        if self._router.place(old) == self._router.place(new) and old.topic == new.topic:
-            return
-        if self._members.of_channel(channel) is not None:
-            _log.warning(
-                "channel %s has moved to topic %s at %r; this Consumer reads the old place until "
-                "it subscribes again",
-                channel,
-                new.topic,
-                self._router.place(new),
-            )
 
     # Messages.
 
@@ -162,6 +130,8 @@ class Consumer(OffsetCalls, PartitionCalls):
         turns = self._turns
         deadline = -1.0
         while True:
+            if self._moving:
+                self._advance()
             with turns:
                 members = self._ready()
                 if self._stash:
@@ -191,6 +161,8 @@ class Consumer(OffsetCalls, PartitionCalls):
         deadline = time.monotonic() + _seconds(timeout)
         found: list[Message] = []
         while len(found) < num_messages:
+            if self._moving:
+                self._advance()
             with self._turns:
                 members = self._ready()
                 if self._stash:
@@ -247,6 +219,7 @@ class Consumer(OffsetCalls, PartitionCalls):
                     KafkaError._STATE, "close() cannot be called from a rebalance callback"
                 )
             self._closing = True
+            self._moves.close()
             failure: BaseException | None = None
             for member in self._router.clients():
                 try:
@@ -277,6 +250,9 @@ class Consumer(OffsetCalls, PartitionCalls):
         self._stash = []
         self._members.all = ()
         self._rebalancing = None
+        self._news.clear()
+        self._fair = FairPoll()
+        self._moves.after_fork_in_child()
         self._router.after_fork_in_child()
         self._stale = True
 

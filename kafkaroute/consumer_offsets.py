@@ -32,20 +32,26 @@ class OffsetCalls(ConsumerState):
                 that is no longer read.
         """
         with self._turn():
+            self._has_committed = True
             if message is not None and offsets is not None:
                 raise kafka_exception(KafkaError._INVALID_ARG, "give message or offsets, not both")
             if message is not None:
                 offsets = [_after(message)]
                 member = self._deliverer(message)
-                shares = [(member, offsets)] if member else self._members.split(offsets)
+                shares = [(member, offsets)] if member else self._split(offsets)
             elif offsets is not None:
-                shares = self._members.split(offsets)
+                shares = self._split(offsets)
             else:
                 return self._commit_stored(asynchronous)
             answers: list[TopicPartition] = []
             for member, share in shares:
                 answers += member.all_named(member.client.commit(share, asynchronous) or ())
             return None if asynchronous else answers
+
+    def _split(
+        self, offsets: Sequence[TopicPartition]
+    ) -> list[tuple[Member, list[TopicPartition]]]:
+        return self._members.split(offsets, commits=True)
 
     def _commit_stored(self, asynchronous: bool) -> list[TopicPartition] | None:
         answers: list[TopicPartition] = []
@@ -90,7 +96,7 @@ class OffsetCalls(ConsumerState):
                 if (member := self._deliverer(message)) is not None:
                     member.client.store_offsets(offsets)
                     return
-            for member, share in self._members.split(offsets or ()):
+            for member, share in self._split(offsets or ()):
                 member.client.store_offsets(share)
 
     def committed(

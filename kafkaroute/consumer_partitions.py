@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .consumer_state import ConsumerState
 from .members import Member
-from .messages import ClusterMetadata, KafkaError, TopicPartition, bare, kafka_exception
+from .messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
 from .route import Route
 from .transactions import GroupMetadata
 
@@ -21,35 +21,35 @@ class PartitionCalls(ConsumerState):
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read exactly these partitions, without a group's rebalancing.
 
-        Inside a rebalance callback it concerns the callback's cluster alone.
+        Inside a rebalance callback it concerns the callback's cluster alone. Outside, channels do
+        not move by themselves any more: assign again when ``on_route_change`` says so.
         """
         with self._turn():
             if self._rebalancing is not None:
-                share = self._share_of_rebalancing(partitions)
-                self._rebalancing.client.assign(share)
+                self._rebalancing.assign(partitions, incremental=False)
                 return
             self._adopt(partitions)
             shares = {id(m): share for m, share in self._members.split(partitions)}
             for member in self._members.all:
                 member.client.assign(shares.get(id(member), []))
+            self._manual = True
 
     def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Add partitions to the assignment."""
         with self._turn():
             if self._rebalancing is not None:
-                share = self._share_of_rebalancing(partitions)
-                self._rebalancing.client.incremental_assign(share)
+                self._rebalancing.assign(partitions, incremental=True)
                 return
             self._adopt(partitions)
             for member, share in self._members.split(partitions):
                 member.client.incremental_assign(share)
+            self._manual = True
 
     def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
         """Take partitions out of the assignment."""
         with self._turn():
             if self._rebalancing is not None:
-                share = self._share_of_rebalancing(partitions)
-                self._rebalancing.client.incremental_unassign(share)
+                self._rebalancing.unassign(partitions)
                 return
             self._discard(partitions)
             for member, share in self._members.split(partitions):
@@ -59,26 +59,11 @@ class PartitionCalls(ConsumerState):
         """Drop the assignment (inside a rebalance callback: on its cluster)."""
         with self._turn():
             if self._rebalancing is not None:
-                self._rebalancing.client.unassign()
+                self._rebalancing.unassign(None)
                 return
             self._stash.clear()
             for member in self._members.all:
                 member.client.unassign()
-
-    def _share_of_rebalancing(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        own = self._rebalancing
-        assert own is not None
-        share = []
-        for partition in partitions:
-            channel = getattr(partition, "channel", None)
-            topic = partition.topic or own.topics.get(channel or "", "")
-            if (channel is not None and channel not in own.topics) or not topic:
-                raise kafka_exception(
-                    KafkaError._INVALID_ARG,
-                    f"{channel} lives on another cluster than the one that is rebalancing",
-                )
-            share.append(bare(partition, topic))
-        return share
 
     def _adopt(self, partitions: Sequence[TopicPartition]) -> None:
         """Open what a manual assignment needs beyond the members there are."""
@@ -100,7 +85,7 @@ class PartitionCalls(ConsumerState):
             return [
                 partition
                 for member in self._members.all
-                for partition in member.all_named(member.client.assignment())
+                for partition in member.shown(member.client.assignment())
             ]
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
@@ -108,12 +93,15 @@ class PartitionCalls(ConsumerState):
         with self._turn():
             for member, share in self._members.split(partitions):
                 member.client.pause(share)
+                member.paused.update((one.topic, one.partition) for one in share)
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Deliver from these partitions again."""
         with self._turn():
             for member, share in self._members.split(partitions):
-                member.client.resume(share)
+                member.paused.difference_update((one.topic, one.partition) for one in share)
+                if ready := [one for one in share if one.topic not in member.held]:
+                    member.client.resume(ready)
 
     def _member(self, channel: str | None, call: str) -> Member:
         if channel is not None:

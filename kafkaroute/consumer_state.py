@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from .errors import ClosedError
-from .members import Member, Members
+from .members import FairPoll, Member, Members
 from .messages import Message, TopicPartition
+from .rebalances import Rebalance
+from .route import Route
 from .router import Router
 from .turns import Turns
 
@@ -25,7 +28,16 @@ class ConsumerState(ABC):
         self._closed = False
         self._closing = False
         self._stale = False
-        self._rebalancing: Member | None = None
+        self._rebalancing: Rebalance | None = None
+        self._fair = FairPoll()
+        #: Whether something moves, or may: poll() then takes the longer way.
+        self._moving = False
+        #: Routes that changed, as the refresher told: (channel, old, new).
+        self._news: deque[tuple[str, Route, Route]] = deque()
+        #: After a manual assign() nothing moves by itself.
+        self._manual = False
+        #: The application has committed something by itself.
+        self._has_committed = False
         #: Messages read but not handed out, because a rebalance callback raised in between.
         self._stash: list[Message] = []
 

@@ -11,7 +11,7 @@ from .messages import KafkaError, Message, Origin, TopicPartition, bare, kafka_e
 from .route import Route
 from .router import Place
 
-__all__ = ["FairPoll", "Member", "Members"]
+__all__ = ["FairPoll", "Member", "Members", "WatchedPoll"]
 
 _log = logging.getLogger("kafkaroute.consumer")
 
@@ -27,22 +27,97 @@ _SLICE = 0.1
 
 
 class Member:
-    """One native consumer. `origins` is shared with it and tells each topic's channel."""
+    """One native consumer. `origins` is shared with it and tells each topic's channel.
 
-    __slots__ = ("client", "idle_until", "origins", "place", "topics")
+    Attributes:
+        topics: channel → topic, of the channels that are read here.
+        held: topics of channels on their way here: subscribed to, but not read yet.
+        left: topics of channels that went away from here: watched for late messages.
+        hidden: topics of both kinds; the application sees none of their partitions.
+        paused: what the application paused, as (topic, partition).
+        cluster_id: the Kafka cluster's id, where somebody has asked.
+        subscribed: what the native consumer was told last.
+    """
+
+    __slots__ = (
+        "client",
+        "cluster_id",
+        "held",
+        "hidden",
+        "idle_until",
+        "left",
+        "origins",
+        "paused",
+        "place",
+        "subscribed",
+        "topics",
+    )
 
     def __init__(self, place: Place, client: BackendConsumer, origins: dict[str, Origin]) -> None:
         self.place = place
         self.client = client
         self.origins = origins
-        self.topics: dict[str, str] = {}  # channel → topic
+        self.topics: dict[str, str] = {}
+        self.held: frozenset[str] = frozenset()
+        self.left: frozenset[str] = frozenset()
+        self.hidden: frozenset[str] = frozenset()
+        self.paused: set[tuple[str, int]] = set()
+        self.cluster_id: str | None = None
+        self.subscribed: list[str] = []
         self.idle_until = 0.0
 
     def serve(self, routes: Iterable[Route]) -> None:
-        """Serve exactly these routes from now on."""
-        self.topics = {route.channel: route.topic for route in routes}
+        """Read exactly these routes from now on, beside what is held and watched."""
+        self._read({route.channel: route.topic for route in routes})
+
+    def adopt(self, route: Route) -> None:
+        """Read one more route."""
+        self.topics[route.channel] = route.topic
+        self.origins.setdefault(route.topic, Origin(route.channel, self.place))
+        self._hide()
+
+    def hold(self, channel: str, topic: str) -> None:
+        """A channel is on its way to `topic` here."""
+        self.held |= {topic}
+        self.left -= {topic}
+        if topic not in self.topics.values():
+            self.origins[topic] = Origin(channel, self.place)
+        self._hide()
+
+    def watch(self, channel: str, topic: str) -> None:
+        """Watch `topic` for late messages of a channel that has left it."""
+        self.left |= {topic}
+        self.origins[topic] = Origin(channel, self.place)
+        self._hide()
+
+    def release(self, channel: str, topic: str) -> None:
+        """The channel is read from `topic` here from now on."""
+        self.held -= {topic}
+        self.left -= {topic}
+        self._read({**self.topics, channel: topic})
+
+    def leave(self, channel: str) -> None:
+        """The channel is read elsewhere; its topic here is watched for late messages."""
+        topic = self.topics[channel]
+        self._read({c: t for c, t in self.topics.items() if c != channel})
+        if topic not in self.topics.values():
+            self.left |= {topic}
+            self._hide()
+
+    def forget(self, topic: str) -> None:
+        """Neither hold nor watch `topic` any more."""
+        self.held -= {topic}
+        self.left -= {topic}
+        self._hide()
+
+    def wanted(self) -> list[str]:
+        """The topics to subscribe to."""
+        return sorted({*self.topics.values(), *self.held, *self.left})
+
+    def _read(self, topics: dict[str, str]) -> None:
+        self.topics = topics
         fresh: dict[str, Origin] = {}
-        for channel, topic in self.topics.items():
+        for channel, topic in topics.items():
             if topic in fresh:
                 _log.warning(
                     "channels %s and %s are the same topic %s: its messages are reported under the first",
@@ -54,21 +129,25 @@ class Member:
                 fresh[topic] = Origin(channel, self.place)
         # Topics left behind keep their origin: messages of theirs may still be on their way.
         self.origins.update(fresh)
+        self._hide()
 
-    def adopt(self, route: Route) -> None:
-        """Serve one more route."""
-        self.topics[route.channel] = route.topic
-        self.origins.setdefault(route.topic, Origin(route.channel, self.place))
+    def _hide(self) -> None:
+        self.hidden = (self.held | self.left) - set(self.topics.values())
 
     def named(self, partition: TopicPartition) -> TopicPartition:
-        """`partition`, as the native consumer gave it, with its channel."""
+        """`partition`, as the native consumer gave it, with its channel and place."""
         origin = self.origins.get(partition.topic)
         if origin is not None:
             partition.channel = origin.channel
+            partition.place = self.place
         return partition
 
     def all_named(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         return [self.named(partition) for partition in partitions]
+
+    def shown(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """What the application may see of `partitions`, named."""
+        return [self.named(one) for one in partitions if one.topic not in self.hidden]
 
 
 class Members:
@@ -76,51 +155,96 @@ class Members:
 
     def __init__(self) -> None:
         self.all: tuple[Member, ...] = ()
+        #: A place whose settings were replaced → the place that reads the same cluster now.
+        self.successors: dict[object, object] = {}
+        #: While something moves: (channel, partition) → the place and topic that delivered last.
+        self.delivered: dict[tuple[str, int], tuple[object, str]] = {}
 
     def by_place(self, place: object) -> Member | None:
+        while place in self.successors:
+            place = self.successors[place]
         return next((member for member in self.all if member.place == place), None)
 
     def of_channel(self, channel: str) -> Member | None:
+        """The member that reads the channel."""
         return next((member for member in self.all if channel in member.topics), None)
 
-    def locate(self, partition: TopicPartition) -> tuple[Member, str]:
-        """The member and topic that `partition` means.
+    def locate(self, partition: TopicPartition, *, commits: bool = False) -> tuple[Member, str]:
+        """The member and topic that `partition` means; `commits`: in an offset to be committed.
 
-        Raises KafkaException ``_INVALID_ARG``: it names no channel in use, or a bare topic could
-        mean two clusters.
+        While a channel moves, one without a place means the place that is read; in a commit, the
+        place that delivered the partition's last message.
+
+        Raises KafkaException ``_INVALID_ARG``: it names no channel in use, or could mean two
+        clusters; ``_STATE``: it is of a place that is no longer read.
         """
-        channel = getattr(partition, "channel", None)
-        if channel is not None:
-            member = self.of_channel(channel)
-            if member is not None:
-                return member, partition.topic or member.topics[channel]
+        channel, topic = getattr(partition, "channel", None), partition.topic
+        if (place := getattr(partition, "place", None)) is not None:
+            member = self.by_place(place)
+            if member is not None and (topic or channel in member.topics):
+                return member, topic or member.topics[channel or ""]
+            raise kafka_exception(
+                KafkaError._STATE, f"{channel or topic} is no longer read where it was"
+            )
+        owners = [member for member in self.all if topic in member.origins]
+        if channel is None:
+            named = {member.origins[topic].channel for member in owners}
+            if len(named) > 1:
+                raise kafka_exception(
+                    KafkaError._INVALID_ARG,
+                    f"topic {topic!r} alone could mean {', '.join(sorted(named))}: "
+                    "give TopicPartition a channel",
+                )
+            if not named and len(self.all) == 1:
+                return self.all[0], topic
+            if not named:
+                raise kafka_exception(
+                    KafkaError._INVALID_ARG,
+                    f"topic {topic!r} belongs to no channel of this Consumer: "
+                    "give TopicPartition a channel",
+                )
+            if len(owners) == 1:
+                return owners[0], topic
+            channel = named.pop()
+        reader = self.of_channel(channel)
+        if reader is None:
             raise kafka_exception(
                 KafkaError._INVALID_ARG, f"this Consumer does not read channel {channel}"
             )
-        topic = partition.topic
-        owners = [member for member in self.all if topic in member.origins]
-        if not owners and len(self.all) == 1:
-            owners = [self.all[0]]
-        if len(owners) == 1:
-            return owners[0], topic
-        if owners:
-            channels = ", ".join(member.origins[topic].channel for member in owners)
-            raise kafka_exception(
-                KafkaError._INVALID_ARG,
-                f"topic {topic!r} alone could mean {channels}: give TopicPartition a channel",
-            )
+        return self._of_several(channel, partition, reader, commits=commits)
+
+    def _of_several(
+        self, channel: str, partition: TopicPartition, reader: Member, *, commits: bool
+    ) -> tuple[Member, str]:
+        """Which of its places, if the channel has several."""
+        topic = partition.topic or reader.topics[channel]
+        left = [
+            (member, name)
+            for member in self.all
+            for name in member.left
+            if member.origins[name].channel == channel and partition.topic in {"", name}
+        ]
+        if not left or (partition.topic and partition.topic != reader.topics[channel]):
+            return left[0] if left else (reader, topic)
+        if not commits:
+            return reader, topic
+        last = self.delivered.get((channel, partition.partition))
+        for member, name in [(reader, topic), *left]:
+            if (member.place, name) == last:
+                return member, name
         raise kafka_exception(
             KafkaError._INVALID_ARG,
-            f"topic {topic!r} belongs to no channel of this Consumer: give TopicPartition a channel",
+            f"an offset of {channel} [{partition.partition}] could be of the old or of the new "
+            "place: commit a message, or a TopicPartition that this Consumer gave out",
         )
 
     def split(
-        self, partitions: Iterable[TopicPartition]
+        self, partitions: Iterable[TopicPartition], *, commits: bool = False
     ) -> list[tuple[Member, list[TopicPartition]]]:
         """`partitions` by member, bare."""
         found: dict[int, tuple[Member, list[TopicPartition]]] = {}
         for partition in partitions:
-            member, topic = self.locate(partition)
+            member, topic = self.locate(partition, commits=commits)
             found.setdefault(id(member), (member, []))[1].append(bare(partition, topic))
         return list(found.values())
 
@@ -210,3 +334,35 @@ class FairPoll:
         self._turn = (self._turn + 1) % count
         if len(found) == before:
             found += members[self._turn].client.consume(wanted, seconds)
+
+
+class WatchedPoll(FairPoll):
+    """FairPoll for the time in which something moves.
+
+    Args:
+        admit: what becomes of a message that a native consumer gave: it is delivered, or kept
+            back (None).
+    """
+
+    __slots__ = ("_admit",)
+
+    def __init__(self, admit: Callable[[Message], Message | None]) -> None:
+        super().__init__()
+        self._admit = admit
+
+    def ready(self, members: Sequence[Member]) -> Message | None:
+        message = super().ready(members)
+        return message if message is None else self._admit(message)
+
+    def wait(self, members: Sequence[Member], seconds: float) -> Message | None:
+        message = super().wait(members, seconds)
+        return message if message is None else self._admit(message)
+
+    def batch(
+        self, members: Sequence[Member], wanted: int, seconds: float, found: list[Message]
+    ) -> None:
+        came: list[Message] = []
+        try:
+            super().batch(members, wanted, seconds, came)
+        finally:
+            found += [message for one in came if (message := self._admit(one)) is not None]

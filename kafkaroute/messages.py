@@ -246,9 +246,20 @@ class TopicPartition:
 
     Attributes:
         error: a :class:`KafkaError` of this partition alone, or None.
+        place: which native consumer it belongs to, where a Consumer gave it out: of a channel that
+            moves, one partition number means two partitions. Not part of equality.
     """
 
-    __slots__ = ("channel", "error", "leader_epoch", "metadata", "offset", "partition", "topic")
+    __slots__ = (
+        "channel",
+        "error",
+        "leader_epoch",
+        "metadata",
+        "offset",
+        "partition",
+        "place",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -270,6 +281,7 @@ class TopicPartition:
         self.leader_epoch = leader_epoch
         self.channel = channel
         self.error = error
+        self.place: object = None
 
     def _identity(self) -> tuple[str, int]:
         return (self.channel or self.topic, self.partition)

@@ -1,0 +1,246 @@
+"""A Consumer's channels that move: between the polling thread, the group and the application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+from weakref import WeakMethod
+
+from .backend.contract import AssignmentCallback
+from .consumer_state import ConsumerState
+from .members import FairPoll, Member, WatchedPoll
+from .messages import TopicPartition
+from .moves.consuming.machine import ConsumerMoves
+from .moves.events import Phase, RouteChange, RouteStatus, Spot
+from .rebalances import Rebalance
+from .route import Route
+from .router import Router
+
+__all__ = ["MovingCalls", "RebalanceCallback"]
+
+
+#: Called as (consumer, partitions).
+RebalanceCallback: TypeAlias = "Callable[[Any, list[TopicPartition]], Any]"
+
+#: Seconds between two steps of the moves under way.
+_STEP = 0.05
+
+
+class MovingCalls(ConsumerState):
+    """Implements :class:`kafkaroute.moves.consuming.ground.Ground` for the moves."""
+
+    def __init__(self, router: Router[Member]) -> None:
+        super().__init__(router)
+        #: on_assign, on_revoke, on_lost of the last subscribe().
+        self._callbacks: tuple[RebalanceCallback | None, ...] = (None, None, None)
+        self._moves = ConsumerMoves(router, self._members, self)
+        self._step_at = 0.0
+
+    # --- moving -----------------------------------------------------------------------------
+
+    def _notice(self, channel: str, old: Route, new: Route) -> None:
+        """A route changed (on the refresher's thread)."""
+        self._news.append((channel, old, new))
+        self._moving = True
+
+    def _advance(self) -> None:
+        """Take the moves one step further, if it is time. Called without the turn."""
+        now = time.monotonic()
+        if now < self._step_at and not self._news:
+            return
+        moves = self._moves
+        try:
+            with self._turns:
+                if self._closed or self._rebalancing is not None:
+                    return
+                self._step_at = now + _STEP
+                self._take_news()
+                moves.step(now)
+                self._moving = moves.active or bool(self._news)
+                if self._moving != isinstance(self._fair, WatchedPoll):
+                    self._fair = WatchedPoll(moves.admit) if self._moving else FairPoll()
+                if not moves.active:
+                    self._members.delivered.clear()
+        finally:
+            self._tell_events()
+
+    def _take_news(self) -> None:
+        while self._news:
+            channel, old, new = self._news.popleft()
+            if self._members.of_channel(channel) is None:
+                continue
+            if not self._manual:
+                self._moves.follow(channel, old, new)
+            elif self._router.place(old) != self._router.place(new) or old.topic != new.topic:
+                self._moves.events.append(
+                    RouteChange(
+                        channel,
+                        "consume",
+                        Phase.ASSIGN_AGAIN,
+                        self._spot(old),
+                        self._spot(new),
+                        detail="the partitions were assigned by the application",
+                    )
+                )
+
+    def _tell_events(self) -> None:
+        events = self._moves.events
+        while events:
+            try:
+                change = events.popleft()
+            except IndexError:  # another thread was faster
+                return
+            self._moves.announcer.tell(change)
+
+    def _spot(self, route: Route) -> Spot:
+        servers = self._router.place(route).config.get("bootstrap.servers", "")
+        return Spot(str(servers), route.topic, route.cluster_id, route.generation)
+
+    def routes(self) -> dict[str, RouteStatus]:
+        """How each subscribed channel stands: where it is read, and how far its move is."""
+        with self._turn():
+            found: dict[str, RouteStatus] = {}
+            for member in self._members.all:
+                for channel, topic in member.topics.items():
+                    servers = str(member.place.config.get("bootstrap.servers", ""))
+                    way = self._moves.ways.get(channel)
+                    error = self._router.cache.state(channel).error
+                    if way is None:
+                        spot = Spot(servers, topic, member.cluster_id)
+                        found[channel] = RouteStatus(channel, spot, error=error)
+                    else:
+                        found[channel] = RouteStatus(
+                            channel,
+                            way.head.spot(),
+                            way.phase,
+                            self._moves.spots(way.stages[1:]),
+                            self._moves.spots(way.left),
+                            error=next((s.told for s in way.stages if s.told), error),
+                        )
+            return found
+
+    def counters(self) -> Mapping[str, int]:
+        """How often each phase of a move was told of (late arrivals: how many messages)."""
+        return self._moves.announcer.counters()
+
+    def is_moving(self) -> bool:
+        """Whether a channel has yet to leave an old place, so that what it holds is not read to
+        its end."""
+        return any(len(way.stages) > 1 for way in tuple(self._moves.ways.values())) or bool(
+            self._news
+        )
+
+    # --- for the moves ----------------------------------------------------------------------
+
+    def join(self, member: Member) -> None:
+        """Subscribe the native consumer to what the member wants now; it is polled from now on."""
+        if member not in self._members.all:
+            self._members.all = (*self._members.all, member)
+        if (wanted := member.wanted()) != member.subscribed:
+            self._subscribe_natively(member, wanted)
+
+    def part(self, member: Member) -> None:
+        """Close a native consumer that nobody needs any more."""
+        self._router.forget(member.place)
+        try:
+            member.client.close()
+        finally:
+            self._members.all = tuple(one for one in self._members.all if one is not member)
+
+    def commits(self) -> bool:
+        """Whether the application has committed something by itself."""
+        return self._has_committed
+
+    def tell_revoked(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
+        """Call on_revoke, though the group took nothing away."""
+        shown = member.shown(partitions)
+        if shown:
+            self._call(self._callbacks[1], Rebalance(member, told=True), shown)
+
+    def tell_assigned(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
+        """Call on_assign, though the group has given them before."""
+        shown = member.shown(partitions)
+        if shown:
+            context = Rebalance(member, told=True)
+            self._call(self._callbacks[0], context, shown)
+            self._moves.placed(member, context.chosen)
+
+    # --- the group's word -------------------------------------------------------------------
+
+    def _subscribe_natively(self, member: Member, topics: Sequence[str]) -> None:
+        member.client.subscribe(
+            list(topics),
+            self._bound(self._assigned, member),
+            self._bound(self._revoked, member),
+            self._bound(self._lost, member),
+        )
+        member.subscribed = list(topics)
+
+    @staticmethod
+    def _bound(
+        call: Callable[[Member, list[TopicPartition]], None], member: Member
+    ) -> AssignmentCallback:
+        """`call` held weakly: the native consumer must not keep the Consumer alive."""
+        weak = WeakMethod(call)
+
+        def bound(partitions: list[TopicPartition]) -> None:
+            if (method := weak()) is not None:
+                method(member, partitions)
+
+        return bound
+
+    def _assigned(self, member: Member, partitions: list[TopicPartition]) -> None:
+        stopped = self._moves.came(member, partitions)
+        context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
+        try:
+            if shown := member.shown(partitions):
+                self._call(self._callbacks[0], context, shown)
+        finally:
+            if stopped or context.hidden:
+                if not context.handled:
+                    everything = [TopicPartition(one.topic, one.partition) for one in partitions]
+                    if _is_cooperative(member):
+                        member.client.incremental_assign(everything)
+                    else:
+                        member.client.assign(everything)
+                self._moves.placed(member, context.chosen)
+                chosen = {(one.topic, one.partition) for one in context.chosen}
+                pause = [one for one in stopped if (one.topic, one.partition) not in chosen]
+                if pause:
+                    member.client.pause(pause)
+
+    def _revoked(self, member: Member, partitions: list[TopicPartition]) -> None:
+        self._taken(member, partitions, self._callbacks[1])
+
+    def _lost(self, member: Member, partitions: list[TopicPartition]) -> None:
+        self._taken(member, partitions, self._callbacks[2] or self._callbacks[1])
+
+    def _taken(
+        self,
+        member: Member,
+        partitions: list[TopicPartition],
+        callback: RebalanceCallback | None,
+    ) -> None:
+        self._moves.went(member, partitions)
+        context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
+        if shown := member.shown(partitions):
+            self._call(callback, context, shown)
+
+    def _call(
+        self,
+        callback: RebalanceCallback | None,
+        context: Rebalance,
+        partitions: list[TopicPartition],
+    ) -> None:
+        if callback is None:
+            return
+        outer, self._rebalancing = self._rebalancing, context
+        try:
+            callback(self, partitions)
+        finally:
+            self._rebalancing = outer
+
+
+def _is_cooperative(member: Member) -> bool:
+    return "cooperative" in str(member.place.config.get("partition.assignment.strategy", ""))

@@ -1,0 +1,1 @@
+"""How a Consumer follows a channel that moves: hold, leave, linger, done."""

@@ -1,0 +1,208 @@
+"""When an old place counts as read to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from ...messages import TopicPartition
+from ..drainage import Ends, Look
+from ..scout import Scout
+
+__all__ = ["Leaving", "Outcome"]
+
+
+class Outcome(Enum):
+    """Why the old place may be left."""
+
+    #: The group has read and committed everything.
+    DRAINED = auto()
+    #: Read to the end, but not committed up to it.
+    UNCOMMITTED = auto()
+    #: It does not answer; nobody knows.
+    UNREAD = auto()
+
+
+class _Progress:
+    """Since when something has not changed."""
+
+    __slots__ = ("_first", "_second", "_since")
+
+    def __init__(self, since: float) -> None:
+        self._first: object = None
+        self._second: object = None
+        self._since = since
+
+    def is_news(self, what: object, now: float) -> bool:
+        if what == self._first:
+            return False
+        self._first, self._since = what, max(now, self._since)
+        return True
+
+    def is_news_too(self, what: object, now: float) -> bool:
+        if what == self._second:
+            return False
+        self._second, self._since = what, max(now, self._since)
+        return True
+
+    def still(self, now: float) -> float:
+        return now - self._since
+
+
+class Leaving:
+    """Judges one old place from what its scout sees and where this member stands.
+
+    The group's committed offsets decide. Where they stand still although this member has read its
+    partitions to the end, its own positions count, too; partitions of other members are waited
+    for until a member that is gone would have been replaced.
+
+    Args:
+        since: time.monotonic(): only what is true after it counts.
+        patience: seconds without progress (``drain_timeout``).
+        takeover: seconds after which partitions of a dead member belong to another one
+            (``session.timeout.ms``).
+        commits: the group is known to commit.
+    """
+
+    def __init__(
+        self,
+        scout: Scout,
+        topic: str,
+        since: float,
+        patience: float,
+        takeover: float,
+        *,
+        commits: bool,
+    ) -> None:
+        self._scout = scout
+        self._topic = topic
+        self.since = since
+        self._patience = patience
+        self._takeover = takeover
+        self.commits = commits
+        self._ends = Ends(since)
+        self._cut: dict[int, int] | None = None
+        self._cut_from = float("inf")
+        self._look: Look | None = None
+        self._asked = False
+        self._reached = since
+        self._own: dict[int, int] = {}
+        self._reported: dict[int, int] | None = None
+        self._mine = _Progress(since)
+        self._others = _Progress(since)
+        #: Partition → offset that a group which commits by itself may commit for the member.
+        self.settled: dict[int, int] = {}
+        self.outcome: Outcome | None = None
+        self.partitions: tuple[TopicPartition, ...] = ()
+        scout.watch(topic)
+
+    def step(self, now: float, own: Mapping[int, int]) -> Outcome | None:
+        """Judge; `own`: partition → offset after the last message given to the application (-1001
+        where there was none), of the partitions that this member reads."""
+        if self.outcome is not None or now < self.since:
+            return self.outcome
+        if not self._asked:
+            self._asked = True
+            self._scout.ask()
+        look = self._scout.latest(self._topic)
+        if look is not None and look is not self._look:
+            self._look = look
+            self._ends.add(look)
+            if look.reached and self._cut is None and look.at >= self._cut_from:
+                self._cut = {n: one.high for n, one in look.partitions.items()}
+            if look.reached:
+                self._reached = now
+        self._watch_progress(now, own)
+        if self._ends.complete or self._cut_is_read():
+            uncommitted = self._uncommitted()
+            self._decide(Outcome.UNCOMMITTED if uncommitted else Outcome.DRAINED, uncommitted)
+        elif look is not None and look.at >= self.since:
+            if not look.reached:
+                if now - self._reached >= self._patience:
+                    self._decide(Outcome.UNREAD, self._ends.unread() or self._standing())
+            elif self._is_own_business(look) and self._own_is_done():
+                self._decide(Outcome.DRAINED, ())
+            elif self._others.still(now) >= self._patience + self._takeover and self._own_is_done():
+                self._decide(Outcome.UNCOMMITTED, self._ends.unread())
+        return self.outcome
+
+    def cut_here(self, now: float) -> None:
+        """The channel is on its way back to this place: what is written from now on belongs after
+        the places in between, so that only what is there now is waited for."""
+        if self._cut_from > now:
+            self._cut_from, self.since = now, min(self.since, now)
+            self._scout.ask()
+
+    def is_beyond(self, number: int, offset: int) -> bool:
+        """Whether the message at `offset` comes after the cut."""
+        return self._cut is not None and offset >= self._cut.get(number, 0)
+
+    def _cut_is_read(self) -> bool:
+        look, cut = self._look, self._cut
+        return (
+            look is not None
+            and cut is not None
+            and look.reached
+            and all(
+                one.drained or number not in cut or (one.read or 0) >= cut[number]
+                for number, one in look.partitions.items()
+            )
+        )
+
+    def _decide(self, outcome: Outcome, partitions: object) -> None:
+        self.outcome = outcome
+        self.partitions = tuple(partitions)  # type: ignore[arg-type]  # any iterable of them
+
+    def _watch_progress(self, now: float, own: Mapping[int, int]) -> None:
+        look = self._look
+        if look is None:
+            return
+        self._own = dict(own)
+        highs = {n: one.high for n, one in look.partitions.items() if own.get(n, 0) < 0}
+        # What was reported changes what the scout tells of them.
+        reads = {
+            n: one.read for n, one in look.partitions.items() if n in own and self._reported is None
+        }
+        if self._mine.is_news((dict(own), highs), now) or (
+            self._reported is None and self._mine.is_news_too(reads, now)
+        ):
+            self._reported = None
+        self._others.is_news(
+            {n: (one.read, one.high) for n, one in look.partitions.items() if n not in own}, now
+        )
+        stuck = self._mine.still(now) >= self._patience
+        if self._reported is None and (stuck or (look.untouched and not self.commits)):
+            # A partition that gave nothing all that time has nothing for us: it was started at its
+            # end ("latest"), or holds only what nobody is given.
+            self.settled = dict(highs) if stuck else {}
+            known = {n: offset for n, offset in own.items() if offset >= 0} | self.settled
+            self._scout.report(self._topic, known)
+            self._scout.ask()
+            self._reported = known
+
+    def _is_own_business(self, look: Look) -> bool:
+        """The group does not commit, so that nothing is known of other members."""
+        if self.commits:
+            return False
+        return all(
+            one.read is None or number in self._own for number, one in look.partitions.items()
+        )
+
+    def _own_is_done(self) -> bool:
+        return set(self._own) <= set(self._ends.ends) and (bool(self._own) or self.commits)
+
+    def _uncommitted(self) -> list[TopicPartition]:
+        if not self._reported or not self.commits:
+            return []
+        return [
+            TopicPartition(self._topic, number, offset)
+            for number, offset in sorted(self._own.items())
+            if offset >= 0
+        ]
+
+    def _standing(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, n, offset) for n, offset in sorted(self._own.items())]
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._scout.unwatch(self._topic)

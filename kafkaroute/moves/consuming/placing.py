@@ -1,0 +1,94 @@
+"""Putting partitions that the group has given to where their reading starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ...errors import KafkaException
+from ...messages import OFFSET_BEGINNING, TopicPartition
+from ...settings import Settings
+from .stages import Stage, State
+from .starting import start_offsets, to_be_read
+
+__all__ = ["Placing"]
+
+_log = logging.getLogger("kafkaroute.moves")
+
+#: Seconds for one question; the partitions stay paused and it is asked again.
+_PATIENCE = 1.0
+
+
+class Placing:
+    """Partitions of a place that a channel moved to are paused in the rebalance callback, where
+    questions to the broker are out of place, and put to their start afterwards."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def place(self, stage: Stage, window: float) -> None:
+        """Do so for the partitions of `stage` that wait for it.
+
+        Args:
+            window: seconds by which producers may be earlier than this Consumer.
+
+        Raises KafkaException: the broker did not answer; they wait on."""
+        member = stage.member
+        if not stage.unplaced or member is None:
+            return
+        client = member.client
+        waiting = [
+            one
+            for one in client.assignment()
+            if one.topic == stage.topic and one.partition in stage.unplaced
+        ]
+        if not waiting:
+            # Not assigned yet as far as the native consumer knows, or gone already.
+            return
+        committed = client.committed(
+            [TopicPartition(one.topic, one.partition) for one in waiting], _PATIENCE
+        )
+        seeks, unknown = [], []
+        for one in committed:
+            if one.error is not None:
+                raise KafkaException(one.error)
+            carried = stage.positions.pop(one.partition, -1)
+            if carried > one.offset:
+                seeks.append(TopicPartition(one.topic, one.partition, carried))
+            elif one.offset < 0:
+                unknown.append(one)
+        starts = self._starts(stage, unknown, window)
+        for one in (*seeks, *starts):
+            client.seek(one)
+        stage.unplaced -= {one.partition for one in waiting}
+        if stage.state is not State.HELD:
+            client.resume(
+                [one for one in waiting if (one.topic, one.partition) not in member.paused]
+            )
+
+    def _starts(
+        self, stage: Stage, unknown: Sequence[TopicPartition], window: float
+    ) -> list[TopicPartition]:
+        if not unknown:
+            return []
+        assert stage.member is not None
+        client = stage.member.client
+        since = None
+        if self._settings.on_move_start == "timestamp":
+            since = stage.wall - window
+        starts = start_offsets(client, unknown, stage.route.start_at, since, _PATIENCE)
+        numbers = ", ".join(str(one.partition) for one in starts)
+        first = "at the beginning" if starts[0].offset == OFFSET_BEGINNING else "as told"
+        try:
+            count = to_be_read(client, starts, _PATIENCE)
+        except KafkaException as error:
+            _log.info("%s [%s] starts %s (%s)", stage.topic, numbers, first, error)
+        else:
+            _log.info(
+                "%s [%s] has no committed offset and starts %s: %d messages to read",
+                stage.topic,
+                numbers,
+                first,
+                count,
+            )
+        return starts

@@ -1,0 +1,123 @@
+"""The places of a channel that moves, in the order in which they are read."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from ...members import Member
+from ...route import Route
+from ...router import Place
+from ..events import Phase, Spot
+from .leaving import Leaving
+from .opening import Opening
+from .policy import ReadingPolicy
+
+__all__ = ["Stage", "State", "Way"]
+
+
+class State(Enum):
+    """How a stage is used."""
+
+    #: Not known to answer yet.
+    OPENING = auto()
+    #: It answered; its turn has not come.
+    OPENED = auto()
+    #: Assigned, paused.
+    HELD = auto()
+    #: Read.
+    READ = auto()
+    #: Read on for late messages.
+    LEFT = auto()
+
+
+class Stage:
+    """One place of one channel.
+
+    Attributes:
+        opened: time.monotonic() when it was known to answer.
+        wall: the same as time.time(), for starting by time.
+        member: the native consumer that serves it; None until its turn comes.
+        cluster_id: the Kafka cluster's, once known.
+        by_move: the channel came here while this Consumer ran, so that a missing offset means the
+            beginning.
+        unplaced: partitions that are paused until it is known where to start.
+        positions: partition → where to go on, carried over from a native consumer that was closed.
+        late: messages that came from it after it was left, and are not yet told of.
+        heard: time.monotonic() of the last message, or of leaving.
+    """
+
+    __slots__ = (
+        "by_move",
+        "cluster_id",
+        "heard",
+        "late",
+        "member",
+        "opened",
+        "opening",
+        "place",
+        "positions",
+        "route",
+        "state",
+        "told",
+        "topic",
+        "unplaced",
+        "wall",
+    )
+
+    def __init__(
+        self, route: Route, place: Place, seen: float, wall: float, state: State, *, by_move: bool
+    ) -> None:
+        self.route = route
+        self.place = place
+        self.topic = route.topic
+        self.opened = seen
+        self.wall = wall
+        self.state = state
+        self.by_move = by_move
+        self.member: Member | None = None
+        self.cluster_id: str | None = None
+        self.opening: Opening | None = None
+        self.told: str | None = None
+        self.unplaced: set[int] = set()
+        self.positions: dict[int, int] = {}
+        self.late = 0
+        self.heard = seen
+
+    def spot(self) -> Spot:
+        return Spot(
+            str(self.place.config.get("bootstrap.servers", "")),
+            self.topic,
+            self.cluster_id,
+            self.route.generation,
+        )
+
+    def is_at(self, place: Place, topic: str) -> bool:
+        return self.place == place and self.topic == topic
+
+
+class Way:
+    """One channel's way: the place that is read, those to come, those that were left."""
+
+    __slots__ = ("channel", "leaving", "left", "phase", "policy", "stages")
+
+    def __init__(self, channel: str, first: Stage) -> None:
+        self.channel = channel
+        #: The first is read, the others come after it in this order.
+        self.stages = [first]
+        #: Watched for late messages.
+        self.left: list[Stage] = []
+        self.leaving: Leaving | None = None
+        self.policy: ReadingPolicy | None = None
+        self.phase: Phase | None = None
+
+    @property
+    def head(self) -> Stage:
+        return self.stages[0]
+
+    @property
+    def moves(self) -> bool:
+        return len(self.stages) > 1 or bool(self.left)
+
+    def live(self) -> list[Stage]:
+        """Stages with a native consumer."""
+        return [stage for stage in (*self.stages, *self.left) if stage.member is not None]
