@@ -18,9 +18,8 @@ no route, other       the error is kept for 1
 a route got too old   the last error is raised at once; asked again in the background once a second
 ====================  =============================================================================
 
-401, 403 and 404 for a channel that worked are failures like others: the old route stays in use,
-:meth:`RouteCache.state` shows the error, and listeners of :meth:`RouteCache.watch_errors` hear of
-it, for whoever wants to stop at once.
+401, 403 and 404 for a channel that worked are failures like others: the old route stays in use;
+:meth:`RouteCache.state` and listeners of :meth:`RouteCache.watch_errors` tell.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ from .refresher import Refresher, shared_refresher
 from .rounds import Rounds
 from .saved_routes import SavedRoutes
 from .snapshot import SavedRoute, Snapshot
+from .unfinished import Unfinished
 
 __all__ = ["ErrorListener", "RouteCache", "RouteListener", "RouteState"]
 
@@ -95,6 +95,8 @@ class RouteCache:
         self._reset()
         scope = f"{catalog.scope()} {intent}" if snapshot is not None else ""
         self._saved = SavedRoutes(snapshot, scope, self._rows, wall)
+        self.unfinished = Unfinished(self._saved, self.peek, self._asker.accepts, wall, intent)
+        self.watch(self.unfinished.moved)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -343,11 +345,8 @@ class RouteCache:
         """For the snapshot."""
         with self._lock:
             offset = self._wall() - self._clock()
-            return [
-                SavedRoute(entry.route, entry.confirmed + offset, self._lives.limit(entry.route))
-                for entry in self._entries.values()
-                if self._usable(entry)
-            ]
+            rows = [e.saved(offset, self._lives) for e in self._entries.values() if self._usable(e)]
+        return [self.unfinished.account(row) for row in rows]
 
     def watch(self, listener: RouteListener) -> None:
         """Call ``listener(channel, old, new)`` after each change of a cached route, in order, on
@@ -389,6 +388,7 @@ class RouteCache:
         self._rounds.reset()
         self._reset()
         self._listeners.forget_pending()
+        self.unfinished.after_fork_in_child()
         self._asleep = True
 
     def _wake(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..route import Route
 from .lives import Lives
+from .snapshot_rows import SavedRoute
 
 __all__ = ["Entry", "Flight", "RouteState", "fresh_copy", "is_same"]
 
@@ -49,6 +50,10 @@ class Entry:
         if now <= ends < self.due:
             self.due = ends + _AFTER_THE_END
         return news
+
+    def saved(self, offset: float, lives: Lives) -> SavedRoute:
+        """For the snapshot; `offset` turns the cache's clock into time.time()."""
+        return SavedRoute(self.route, self.confirmed + offset, lives.limit(self.route))
 
     def state(self, channel: str, now: float, lives: Lives) -> RouteState:
         age = now - self.confirmed

@@ -11,7 +11,7 @@ __all__ = ["SavedRoutes"]
 
 
 class SavedRoutes:
-    """Guarded by its cache's lock, but for :meth:`flush`. Without a snapshot it holds nothing.
+    """Guarded by its cache's lock, but for :meth:`flush` and :meth:`now`. Without a snapshot it holds nothing.
 
     Args:
         scope: tells this cache's routes from those of others in the file.
@@ -29,6 +29,7 @@ class SavedRoutes:
         self._scope = scope
         self._wall = wall
         self._rows: dict[str, Mapping[str, Any]] | None = None
+        self._read: tuple[object, dict[str, Mapping[str, Any]]] | None = None
         if snapshot is not None:
             snapshot.attach(scope, provider)
 
@@ -43,7 +44,19 @@ class SavedRoutes:
         if saved is None:
             return None
         # A wall clock that was set back must not make a route younger than new.
-        return saved, max(0.0, self._wall() - saved.confirmed)
+        age = max(0.0, self._wall() - saved.confirmed)
+        return (saved, age) if age <= saved.limit else None
+
+    def now(self, channel: str) -> SavedRoute | None:
+        """What the file says of the channel now, too old for use or not. It is read again where it
+        has changed; not under the cache's lock, but by one thread at a time."""
+        if self._snapshot is None:
+            return None
+        signature = self._snapshot.signature()
+        if self._read is None or self._read[0] != signature:
+            self._read = signature, self._snapshot.load(self._scope)
+        row = self._read[1].get(channel)
+        return self._snapshot.route(channel, row) if row is not None else None
 
     def touch(self, *, changed: bool) -> None:
         if self._snapshot is not None:

@@ -21,15 +21,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..channel import Channel
-from ..errors import KafkarouteError
-from ..route import Route
-from .answer import answer_from_route, route_from_answer
 from .refresher import Refresher, shared_refresher
+from .snapshot_rows import SavedRoute, is_alive, merged, read_row
 
 try:
     import fcntl
@@ -49,20 +45,6 @@ _CONFIRM_DELAY = 60.0
 _REST = 20.0
 #: Seconds to wait for another process's write.
 _LOCK_PATIENCE = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class SavedRoute:
-    """A route as last confirmed.
-
-    Attributes:
-        confirmed: time.time() when the catalog last gave it.
-        limit: seconds after that for which it may be used.
-    """
-
-    route: Route
-    confirmed: float
-    limit: float
 
 
 Provider = Callable[[], list[SavedRoute]]
@@ -99,25 +81,22 @@ class Snapshot:
         file; never raises for what is in it."""
         return self._scopes().get(scope, {})
 
-    def route(self, channel: str, row: Mapping[str, Any]) -> SavedRoute | None:
-        """The saved route of one row, or None where it is damaged or too old."""
+    def signature(self) -> object:
+        """Something that differs when the file does; None where there is none."""
         try:
-            confirmed, limit = float(row["confirmed"]), float(row["limit"])
-            if self._wall() - confirmed > limit:
-                return None
-            saved = route_from_answer(
-                Channel.parse(channel),
-                row["answer"],
-                max_age=_optional(row.get("max_age")),
-                stale_if_error=_optional(row.get("stale_if_error")),
-                etag=row.get("etag") if isinstance(row.get("etag"), str) else None,
-            )
-        except (KafkarouteError, KeyError, TypeError, ValueError):
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+    def route(self, channel: str, row: Mapping[str, Any]) -> SavedRoute | None:
+        """The saved route of one row, too old or not; None where it is damaged."""
+        saved = read_row(channel, row)
+        if saved is None:
             self._warn(
                 "entry", "snapshot %s: the entry of a channel is damaged; left out", self.path
             )
-            return None
-        return SavedRoute(saved, confirmed, limit)
+        return saved
 
     def touch(self, *, changed: bool) -> None:
         """Something is new: write soon, or, if routes were only confirmed, some time."""
@@ -176,15 +155,14 @@ class Snapshot:
         now = self._wall()
         scopes: dict[str, dict[str, Mapping[str, Any]]] = {}
         for scope, rows in self._scopes().items():
-            kept = {channel: row for channel, row in rows.items() if _is_alive(row, now)}
+            kept = {channel: row for channel, row in rows.items() if is_alive(row, now)}
             if kept:
                 scopes[scope] = kept
         for scope, saved in own.items():
             rows = scopes.setdefault(scope, {})
             for one in saved:
-                known = rows.get(one.route.channel)
-                if known is None or known["confirmed"] <= one.confirmed:
-                    rows[one.route.channel] = _row(one)
+                channel = one.route.channel
+                rows[channel] = merged(rows.get(channel), one, now)
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -288,28 +266,6 @@ class Snapshot:
         if kind not in self._warned:
             self._warned.add(kind)
             _log.warning(text, *args)
-
-
-def _optional(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _is_alive(row: Mapping[str, Any], now: float) -> bool:
-    limit = row.get("limit")
-    return isinstance(limit, int | float) and bool(now - row["confirmed"] <= limit)
-
-
-def _row(saved: SavedRoute) -> dict[str, Any]:
-    route = saved.route
-    row = {
-        "confirmed": saved.confirmed,
-        "limit": saved.limit,
-        "answer": answer_from_route(route),
-        "max_age": route.max_age,
-        "stale_if_error": route.stale_if_error,
-        "etag": route.etag,
-    }
-    return {key: value for key, value in row.items() if value is not None}
 
 
 def _dump(file: IO[str], scopes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
