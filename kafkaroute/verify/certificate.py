@@ -17,6 +17,7 @@ class Bounds:
     reported_twice: int | None = 0
     failed: int | None = 0
     reordered: int | None = 0
+    reordered_late: int | None = 0
     duplicated: int | None = None
     unexplained: int | None = 0
     late: int | None = None

@@ -32,7 +32,9 @@ class Load:
         transaction: seconds that each transaction lasts; 0 for none.
         calibration: seconds, for the highest rate.
         lead: messages that producers may be ahead of the slowest group while calibrating.
-        settle: seconds without progress after which the end waits for nothing more.
+        quiet: seconds without a message after which everything is taken for read at the end,
+            where the numbers agree.
+        settle: the same, where they do not.
     """
 
     producers: int = 8
@@ -47,6 +49,7 @@ class Load:
     transaction: float = 0.0
     calibration: float = 4.0
     lead: int = 20_000
+    quiet: float = 1.0
     settle: float = 15.0
 
     def __post_init__(self) -> None:

@@ -24,7 +24,6 @@ _END = 90.0  # s, for producers to flush, then for consumers to close
 _TICK = 0.05
 #: Of the rate that the slowest group keeps up with: the rest is room to catch up.
 _HEADROOM = 0.8
-_QUIET = 1.0  # s without a message, when everything seems to be read
 
 
 class MoveRun:
@@ -191,7 +190,9 @@ class MoveRun:
     def _start(self, role: str, name: str, number: int, group: int = -1) -> Worker:
         settings = dict(self._settings[role])
         if self._snapshots is not None:
-            settings["snapshot"] = str(self._snapshots / f"{name.replace(' ', '-')}.json")
+            # Who comes in a member's stead finds its snapshot.
+            slot = number % self.load.members if role == "consumer" else number
+            settings["snapshot"] = str(self._snapshots / f"{role}-{group + 1}-{slot + 1}.json")
         load = self.load
         spec: dict[str, Any] = {
             "role": role,
@@ -276,7 +277,7 @@ class MoveRun:
             if now_read != counts:
                 counts, since = now_read, now
             complete = all(read >= delivered for read in counts)
-            if now - since > (_QUIET if complete else self.load.settle):
+            if now - since > (self.load.quiet if complete else self.load.settle):
                 return
             time.sleep(_TICK)
 

@@ -189,6 +189,7 @@ def test_a_clean_certificate_breaches_nothing():
         {"reported_twice": 1},
         {"failed": 1},
         {"reordered": 1},
+        {"reordered_late": 1},
         {"written_twice": 1},
         {"read_again": 1},
         {"unexplained": 1},
