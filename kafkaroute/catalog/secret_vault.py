@@ -22,7 +22,7 @@ class VaultStore(SecretStore):
     ``VAULT_ADDR``, ``VAULT_NAMESPACE``, ``VAULT_CACERT``; and one of ``VAULT_TOKEN``,
     ``VAULT_TOKEN_FILE`` (as Vault's agent writes it; read again when Vault refuses the token), or
     ``VAULT_ROLE_ID`` with ``VAULT_SECRET_ID`` (AppRole; logs in again when its token ends).
-    ``KAFKAROUTE_VAULT_MOUNT`` is where the engine is mounted (``secret``).
+    ``VAULT_KV_MOUNT`` is where the engine is mounted (``secret``).
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class VaultStore(SecretStore):
             self._client = _logged_in(hvac)
         found = self._client.secrets.kv.v2.read_secret_version(
             path=document,
-            mount_point=os.environ.get("KAFKAROUTE_VAULT_MOUNT", "secret"),
+            mount_point=os.environ.get("VAULT_KV_MOUNT", "secret"),
             raise_on_deleted_version=True,
         )
         try:

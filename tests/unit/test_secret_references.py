@@ -257,7 +257,7 @@ def test_a_secret_in_vault_is_read_once_for_all_its_keys(vault):
 
 def test_mount_and_namespace(vault, monkeypatch):
     vault.mount, vault.namespace = "team/kv", "division"
-    monkeypatch.setenv("KAFKAROUTE_VAULT_MOUNT", "team/kv")
+    monkeypatch.setenv("VAULT_KV_MOUNT", "team/kv")
     monkeypatch.setenv("VAULT_NAMESPACE", "division")
     assert resolve_reference(USER) == "vault-user"
 
