@@ -115,9 +115,7 @@ class CatalogApp:
         for observe in self._observers:
             observe(request, response)
         _log.debug("%s %s answered %d", scope["method"], scope["path"], response.status)
-        start = list(response.headers)
-        if response.status != 304:  # which has no length of its own (RFC 9110, 8.6)
-            start.append((b"content-length", b"%d" % len(response.body)))
+        start = response.sent_headers()
         await send({"type": "http.response.start", "status": response.status, "headers": start})
         body = b"" if scope["method"] == "HEAD" else response.body
         await send({"type": "http.response.body", "body": body})

@@ -56,12 +56,27 @@ class Identity:
 
 @dataclass(slots=True)
 class Response:
-    """`told`: what it says about which channels, for those who observe answers."""
+    """What is answered. One that is kept is answered many times, but to one caller only.
+
+    Attributes:
+        told: what it says about which channels, for those who observe answers.
+        seen_at: when it was noted last that it was told (seconds since the epoch).
+    """
 
     status: int
     body: bytes = b""
     headers: tuple[Header, ...] = (JSON,)
     told: tuple[Told, ...] = ()
+    seen_at: float = 0.0
+    _sent: list[Header] | None = None
+
+    def sent_headers(self) -> list[Header]:
+        """With the length, except for a 304, which has none of its own (RFC 9110, 8.6)."""
+        if self._sent is None:
+            self._sent = list(self.headers)
+            if self.status != 304:
+                self._sent.append((b"content-length", b"%d" % len(self.body)))
+        return self._sent
 
 
 class Refused(Exception):

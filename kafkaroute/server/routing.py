@@ -28,13 +28,13 @@ class Endpoint:
     Attributes:
         path: exact; None answers every path that has no endpoint of its own.
         methods: by name. Whoever answers GET answers HEAD.
-        wants: false leaves a request of this path to the endpoint without a path.
+        wants: false leaves a request of this path to the endpoint without a path; None: all.
     """
 
     path: str | None
     methods: Mapping[str, Handler]
     access: Access = Access.CALLER
-    wants: Callable[[Request], bool] = lambda _request: True
+    wants: Callable[[Request], bool] | None = None
 
 
 class Routes:
@@ -48,7 +48,7 @@ class Routes:
     def find(self, request: Request) -> tuple[Endpoint, Handler]:
         """Raises Refused where nothing answers the path or the method."""
         endpoint = self._by_path.get(request.path)
-        if endpoint is None or not endpoint.wants(request):
+        if endpoint is None or (endpoint.wants is not None and not endpoint.wants(request)):
             endpoint = self._by_path.get(None)
         if endpoint is None:
             raise Refused(problem(404, "There is nothing here"))

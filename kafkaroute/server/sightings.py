@@ -20,6 +20,8 @@ _EVERY = 5.0
 #: Seconds: one who asks again within them with the same generation is not written again.
 _FRESH = 60.0
 _MAX_REMEMBERED = 100_000
+#: Seconds: nobody looks closer, and noting every answer would cost a tenth of the rate.
+_NOTED_EVERY = 1.0
 
 _Key = tuple[str, str, str, str]
 
@@ -35,10 +37,11 @@ class Sightings:
         self._failing = False
 
     def observe(self, request: Request, response: Response) -> None:
-        if not response.told:
-            return
-        caller = request.identity.name if request.identity is not None else None
         now = time.time()
+        if not response.told or 0 <= now - response.seen_at < _NOTED_EVERY:
+            return
+        response.seen_at = now
+        caller = request.identity.name if request.identity is not None else None
         for channel, generation, intent, client_id in response.told:
             self._seen.record(channel, caller, generation, now, client_id=client_id, intent=intent)
             if not self._store.shares_sightings:
