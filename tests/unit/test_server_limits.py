@@ -21,6 +21,7 @@ from kafkaroute.server.http import MAX_HEADER_BYTES
 
 DATA = Path(__file__).parent / "data"
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+ONCE = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 OPEN = "config_profile=default&channel=kafka://h/orders"
 
 
@@ -89,7 +90,7 @@ def test_a_head_that_never_ends_is_cut_off(app):
         half = await exchange(port, b"GET / HTTP/1.1\r\nHost:")
         trickle = await exchange(port, *[b"x"] * 8, pause=0.1)
         later = await exchange(port, GET, b"GET / HTT", pause=0.1)
-        whole = await exchange(port, GET[:10], GET[10:], pause=0.1)
+        whole = await exchange(port, ONCE[:10], ONCE[10:], pause=0.1)
         return silent, half, trickle, later, whole
 
     silent, half, trickle, later, whole = served(app, scenario)
@@ -102,7 +103,7 @@ def test_a_head_that_never_ends_is_cut_off(app):
 
 def test_an_answer_that_takes_long_is_not_cut_off(app):
     async def scenario(port):
-        head = f"GET /?{OPEN} HTTP/1.1\r\nHost: x\r\n".encode()
+        head = f"GET /?{OPEN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode()
         first = await exchange(port, head + b"\r\n")
         [etag] = [line for line in first.split(b"\r\n") if line.startswith(b"etag: ")]
         known = b"If-None-Match" + etag.removeprefix(b"etag") + b"\r\n"
@@ -134,7 +135,7 @@ def test_a_body_that_never_comes_is_a_408(app, monkeypatch):
 )
 def test_what_is_no_http_is_told_as_json(app, sent):
     async def scenario(port):
-        return await exchange(port, sent), await exchange(port, GET)
+        return await exchange(port, sent), await exchange(port, ONCE)
 
     found, after = served(app, scenario)
     head, _, body = found.removesuffix(b"<closed>").partition(b"\r\n\r\n")
