@@ -54,6 +54,7 @@ class FileCatalog(Catalog):
             query.append(("config_profile", settings.config_profile))
         self._before = tuple(query)
         self._after = tuple(flattened(settings.additional_params))
+        self._client_id = settings.client_id
 
     def lookup(self, question: Lookup) -> Route | None:
         from .rules import answer
@@ -64,9 +65,8 @@ class FileCatalog(Catalog):
         if not rules.open_to_all:
             caller = self._proven(authenticator)
         channel = question.channel
-        status, body = answer(
-            rules, caller, (*self._before, ("channel", channel.uri), *self._after)
-        )
+        query = (*self._before, ("channel", channel.uri), *self._after, *self._asker(question))
+        status, body = answer(rules, caller, query)
         if status != 200:
             self._refuse(channel, status, str(body["message"]))
         etag = _digest(body)
@@ -75,6 +75,12 @@ class FileCatalog(Catalog):
         return route_from_answer(
             channel, body, max_age=rules.max_age, stale_if_error=rules.stale_if_error, etag=etag
         )
+
+    def _asker(self, question: Lookup) -> list[tuple[str, str]]:
+        """As over HTTP: what rules may look at, unless the application sets it itself."""
+        taken = {name for name, _ in self._after}
+        own = (("intent", question.intent), ("client_id", self._client_id or ""))
+        return [(name, value) for name, value in own if value and name not in taken]
 
     def _proven(self, authenticator: Authenticator) -> str:
         try:
@@ -93,7 +99,8 @@ class FileCatalog(Catalog):
 
     def scope(self) -> str:
         user = self._caller[0] if self._caller is not None else None
-        return f"file {self._path} {_digest({'query': [self._before, self._after], 'user': user})}"
+        asked = {"query": [self._before, self._after], "user": user, "client_id": self._client_id}
+        return f"file {self._path} {_digest(asked)}"
 
     def _refuse(self, channel: Channel, status: int, message: str) -> NoReturn:
         if status == 404:

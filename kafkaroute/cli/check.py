@@ -52,12 +52,14 @@ def run(options: argparse.Namespace) -> int:
     if rules is None:
         print(f"{options.rules}: {_count(len(problems), 'problem')}", file=sys.stderr)
         return 1
-    counts = (
+    counts = [
         _count(len(rules.clusters), "cluster"),
         _count(sum(len(cluster.rules) for cluster in rules.clusters), "rule"),
         _count(len(rules.profiles), "profile"),
         _count(len(rules.callers), "caller"),
-    )
+    ]
+    if rules.moves:
+        counts.append(_count(len(rules.moves), "moved channel"))
     failed = bool(warnings) and options.strict
     verdict = "not sound (--strict)" if failed else "sound"
     summary = f"{options.rules}: {verdict}: {', '.join(counts)}"

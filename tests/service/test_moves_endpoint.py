@@ -48,7 +48,7 @@ def test_a_channel_is_moved_to_another_cluster_and_topic(ask, post, rules_path, 
     assert after["previous"][0]["topic"] == "orders-eu"
     # It is a part of the rules from now on.
     assert main(["check", str(rules_path)]) == 0
-    capsys.readouterr()
+    assert "1 moved channel" in capsys.readouterr().out
     shown = ask(path="/v1/moves").body["moves"]
     assert shown == [{"channel": EU, "cluster": "west", "topic": "orders-v2"}]
     assert CatalogApp(FileStore(rules_path)).store.state.rules.moves

@@ -161,3 +161,29 @@ def test_missing_packages_say_how_to_get_them(rules_path, monkeypatch, package):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigurationError, match=r"pip install 'kafkaroute\[file\]'"):
         catalog(rules_path)
+
+
+def test_rules_may_look_at_who_asks_what_for(rules_path):
+    rules_path.write_text(
+        """
+clusters:
+  - name: c
+    connection: {bootstrap.servers: "c:1"}
+    rules:
+      - {match: {intent: produce}, transform: "{key}-in"}
+      - {match: {client_id: canary}, transform: "{key}-canary"}
+      - transform: "{key}"
+profiles: [{name: durableWrite, settings: {}}]
+"""
+    )
+    channel = Channel.parse("kafka://h/a")
+
+    def topic(found, intent):
+        return found.lookup(Lookup(channel, intent=intent)).topic
+
+    plain, canary = catalog(rules_path), catalog(rules_path, client_id="canary")
+    assert [topic(plain, intent) for intent in ("produce", "consume", "")] == ["a-in", "a", "a"]
+    assert topic(canary, "consume") == "a-canary"
+    assert plain.scope() != canary.scope()
+    own = catalog(rules_path, additional_params={"client_id": "canary", "intent": "x"})
+    assert topic(own, "produce") == "a-canary"
