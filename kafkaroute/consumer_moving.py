@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 from weakref import WeakMethod
 
@@ -59,7 +60,7 @@ class MovingCalls(ConsumerState):
                 moves.step(now)
                 self._moving = moves.active or bool(self._news)
                 if self._moving != isinstance(self._fair, WatchedPoll):
-                    self._fair = WatchedPoll(moves.admit) if self._moving else FairPoll()
+                    self._fair = WatchedPoll(moves.gate.admit) if self._moving else FairPoll()
                 if not moves.active:
                     self._members.delivered.clear()
         finally:
@@ -104,20 +105,12 @@ class MovingCalls(ConsumerState):
             for member in self._members.all:
                 for channel, topic in member.topics.items():
                     servers = str(member.place.config.get("bootstrap.servers", ""))
-                    way = self._moves.ways.get(channel)
-                    error = self._router.cache.state(channel).error
-                    if way is None:
+                    status = self._moves.status(channel)
+                    if status is None:
                         spot = Spot(servers, topic, member.cluster_id)
-                        found[channel] = RouteStatus(channel, spot, error=error)
-                    else:
-                        found[channel] = RouteStatus(
-                            channel,
-                            way.head.spot(),
-                            way.phase,
-                            self._moves.spots(way.stages[1:]),
-                            self._moves.spots(way.left),
-                            error=next((s.told for s in way.stages if s.told), error),
-                        )
+                        status = RouteStatus(channel, spot)
+                    error = self._router.cache.state(channel).error
+                    found[channel] = status if error is None else replace(status, error=error)
             return found
 
     def counters(self) -> Mapping[str, int]:
@@ -164,7 +157,7 @@ class MovingCalls(ConsumerState):
         if shown:
             context = Rebalance(member, told=True)
             self._call(self._callbacks[0], context, shown)
-            self._moves.placed(member, context.chosen)
+            self._moves.gate.went(member, context.chosen)
 
     # --- the group's word -------------------------------------------------------------------
 
@@ -191,7 +184,7 @@ class MovingCalls(ConsumerState):
         return bound
 
     def _assigned(self, member: Member, partitions: list[TopicPartition]) -> None:
-        stopped = self._moves.came(member, partitions)
+        stopped = self._moves.gate.came(member, partitions)
         context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
         try:
             if shown := member.shown(partitions):
@@ -204,7 +197,7 @@ class MovingCalls(ConsumerState):
                         member.client.incremental_assign(everything)
                     else:
                         member.client.assign(everything)
-                self._moves.placed(member, context.chosen)
+                self._moves.gate.went(member, context.chosen)
                 chosen = {(one.topic, one.partition) for one in context.chosen}
                 pause = [one for one in stopped if (one.topic, one.partition) not in chosen]
                 if pause:
@@ -222,7 +215,7 @@ class MovingCalls(ConsumerState):
         partitions: list[TopicPartition],
         callback: RebalanceCallback | None,
     ) -> None:
-        self._moves.went(member, partitions)
+        self._moves.gate.went(member, partitions)
         context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
         if shown := member.shown(partitions):
             self._call(callback, context, shown)

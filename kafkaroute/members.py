@@ -33,13 +33,15 @@ class Member:
         topics: channel → topic, of the channels that are read here.
         held: topics of channels on their way here: subscribed to, but not read yet.
         left: topics of channels that went away from here: watched for late messages.
-        hidden: topics of both kinds; the application sees none of their partitions.
+        beside: those of `left` that are read like others until they are done with.
+        hidden: held and left, not beside; the application sees none of their partitions.
         paused: what the application paused, as (topic, partition).
         cluster_id: the Kafka cluster's id, where somebody has asked.
         subscribed: what the native consumer was told last.
     """
 
     __slots__ = (
+        "beside",
         "client",
         "cluster_id",
         "held",
@@ -60,6 +62,7 @@ class Member:
         self.topics: dict[str, str] = {}
         self.held: frozenset[str] = frozenset()
         self.left: frozenset[str] = frozenset()
+        self.beside: frozenset[str] = frozenset()
         self.hidden: frozenset[str] = frozenset()
         self.paused: set[tuple[str, int]] = set()
         self.cluster_id: str | None = None
@@ -96,19 +99,28 @@ class Member:
         self.left -= {topic}
         self._read({**self.topics, channel: topic})
 
-    def leave(self, channel: str) -> None:
-        """The channel is read elsewhere; its topic here is watched for late messages."""
+    def leave(self, channel: str, *, beside: bool = False) -> None:
+        """The channel is read elsewhere; its topic here is watched for late messages, or read
+        beside the other one."""
         topic = self.topics[channel]
         self._read({c: t for c, t in self.topics.items() if c != channel})
         if topic not in self.topics.values():
             self.left |= {topic}
+            self.beside |= {topic} if beside else frozenset()
             self._hide()
 
     def forget(self, topic: str) -> None:
         """Neither hold nor watch `topic` any more."""
         self.held -= {topic}
         self.left -= {topic}
+        self.beside -= {topic}
         self._hide()
+
+    def move_to(self, place: Place) -> None:
+        """The same native consumer goes by other settings now."""
+        self.place = place
+        for topic, origin in list(self.origins.items()):
+            self.origins[topic] = Origin(origin.channel, place)
 
     def wanted(self) -> list[str]:
         """The topics to subscribe to."""
@@ -132,7 +144,7 @@ class Member:
         self._hide()
 
     def _hide(self) -> None:
-        self.hidden = (self.held | self.left) - set(self.topics.values())
+        self.hidden = (self.held | self.left) - self.beside - set(self.topics.values())
 
     def named(self, partition: TopicPartition) -> TopicPartition:
         """`partition`, as the native consumer gave it, with its channel and place."""
@@ -160,9 +172,14 @@ class Members:
         #: While something moves: (channel, partition) → the place and topic that delivered last.
         self.delivered: dict[tuple[str, int], tuple[object, str]] = {}
 
-    def by_place(self, place: object) -> Member | None:
+    def current(self, place: object) -> object:
+        """`place`, or what reads the same cluster with newer settings."""
         while place in self.successors:
             place = self.successors[place]
+        return place
+
+    def by_place(self, place: object) -> Member | None:
+        place = self.current(place)
         return next((member for member in self.all if member.place == place), None)
 
     def of_channel(self, channel: str) -> Member | None:

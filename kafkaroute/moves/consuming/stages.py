@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import Enum, auto
 
 from ...members import Member
@@ -35,18 +36,21 @@ class Stage:
 
     Attributes:
         opened: time.monotonic() when it was known to answer.
-        wall: the same as time.time(), for starting by time.
+        wall: time.time() when this Consumer learned of it.
         member: the native consumer that serves it; None until its turn comes.
         cluster_id: the Kafka cluster's, once known.
         by_move: the channel came here while this Consumer ran, so that a missing offset means the
             beginning.
         unplaced: partitions that are paused until it is known where to start.
         positions: partition → where to go on, carried over from a native consumer that was closed.
+        returned: partition → offset of the first message that slipped through a pause.
+        beside: left, but read beside the new place (``on_move="overlap"``).
         late: messages that came from it after it was left, and are not yet told of.
         heard: time.monotonic() of the last message, or of leaving.
     """
 
     __slots__ = (
+        "beside",
         "by_move",
         "cluster_id",
         "heard",
@@ -56,6 +60,7 @@ class Stage:
         "opening",
         "place",
         "positions",
+        "returned",
         "route",
         "state",
         "told",
@@ -64,14 +69,12 @@ class Stage:
         "wall",
     )
 
-    def __init__(
-        self, route: Route, place: Place, seen: float, wall: float, state: State, *, by_move: bool
-    ) -> None:
+    def __init__(self, route: Route, place: Place, state: State, *, by_move: bool) -> None:
         self.route = route
         self.place = place
         self.topic = route.topic
-        self.opened = seen
-        self.wall = wall
+        self.opened = self.heard = time.monotonic()
+        self.wall = time.time()
         self.state = state
         self.by_move = by_move
         self.member: Member | None = None
@@ -80,8 +83,9 @@ class Stage:
         self.told: str | None = None
         self.unplaced: set[int] = set()
         self.positions: dict[int, int] = {}
+        self.returned: dict[int, int] = {}
+        self.beside = False
         self.late = 0
-        self.heard = seen
 
     def spot(self) -> Spot:
         return Spot(
@@ -91,8 +95,8 @@ class Stage:
             self.route.generation,
         )
 
-    def is_at(self, place: Place, topic: str) -> bool:
-        return self.place == place and self.topic == topic
+    def is_at(self, place: object, topic: str) -> bool:
+        return bool(self.place == place) and self.topic == topic
 
 
 class Way:

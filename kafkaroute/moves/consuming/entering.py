@@ -1,0 +1,230 @@
+"""Going to a new place: asking it, subscribing there, or replacing settings where nothing moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from copy import copy
+from functools import partial
+from typing import Any
+
+from ...backend.contract import BackendConsumer, Capability
+from ...backend.registry import get_backend
+from ...backend.settings_keys import is_callback_key
+from ...errors import KafkaException
+from ...members import Member, Members
+from ...router import Place, Router
+from ..events import Phase
+from .ground import Ground
+from .opening import Opening
+from .stages import Stage, State, Way
+from .standing import commit_stored, partitions_of, standings
+from .telling import Telling
+
+__all__ = ["Entering"]
+
+_CREDENTIALS = frozenset({"sasl.username", "sasl.password"})
+
+
+class Entering:
+    """The beginning of a move; see :class:`.machine.ConsumerMoves` for its end."""
+
+    def __init__(
+        self,
+        router: Router[Member],
+        members: Members,
+        ground: Ground,
+        ways: Mapping[str, Way],
+        telling: Telling,
+    ) -> None:
+        self._router = router
+        self._members = members
+        self._ground = ground
+        self._ways = ways
+        self._tell = telling.tell
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def look(self, way: Way, stage: Stage) -> None:
+        """Ask a new place off this thread; see what came of it."""
+        opening = stage.opening
+        if opening is None:
+            client = partial(_open_client, stage.place)
+            stage.opening = Opening(way.channel, client, stage.topic, stage.route.cluster_id)
+        elif opening.result is not None:
+            stage.cluster_id = opening.result.cluster_id
+            stage.state, stage.opening, stage.told = State.OPENED, None, None
+            stage.opened = time.monotonic()
+            self._tell(way, Phase.OPENED, way.head, stage)
+        elif opening.error is not None and opening.error != stage.told:
+            stage.told = opening.error
+            self._tell(way, Phase.UNREACHABLE, way.head, stage, detail=opening.error)
+
+    def _cluster_of(self, stage: Stage) -> str | None:
+        """The cluster id of a stage in use; asks its native consumer, once."""
+        member = stage.member
+        if stage.cluster_id is None and member is not None:
+            if member.cluster_id is None:
+                try:
+                    member.cluster_id = member.client.list_topics(stage.topic, 1.0).cluster_id
+                except KafkaException:
+                    return stage.route.cluster_id
+            stage.cluster_id = member.cluster_id
+        return stage.cluster_id
+
+    def enter(self, way: Way) -> bool:
+        """The next place answers: subscribe there, as what changed demands; whether it is held."""
+        head, coming = way.stages[0], way.stages[1]
+        same_cluster = coming.cluster_id is not None and coming.cluster_id == self._cluster_of(head)
+        if not same_cluster or coming.place == head.place:
+            self._hold(way, coming)
+        elif self._may_replace_credentials(head, coming):
+            self._replace_credentials(head, coming)
+        else:
+            self._reopen(head, coming)
+        return coming.state is State.HELD
+
+    # --- another topic or cluster -----------------------------------------------------------
+
+    def _hold(self, way: Way, stage: Stage) -> None:
+        member = stage.member = self._router.client(stage.place)
+        member.cluster_id = stage.cluster_id
+        stage.state = State.HELD
+        for left in way.left:
+            if left.is_at(stage.place, stage.topic):
+                # Left a moment ago, and come back to: it goes on where it stands.
+                way.left.remove(left)
+                stage.unplaced |= left.unplaced
+                break
+        self.pause(stage, way.channel)
+        self._ground.join(member)
+
+    def pause(self, stage: Stage, channel: str) -> None:
+        """Deliver nothing of `stage` for now."""
+        member = stage.member
+        assert member is not None
+        member.hold(channel, stage.topic)
+        if stage.topic in member.hidden and (partitions := partitions_of(stage)):
+            member.client.pause(partitions)
+
+    # --- the same cluster, other settings ---------------------------------------------------
+
+    def _along(self, head: Stage, coming: Stage) -> list[Way]:
+        """The channels that go the same way, from the same place to the same place."""
+        return [
+            way
+            for way in self._ways.values()
+            if len(way.stages) > 1
+            and way.head.place == head.place
+            and way.stages[1].place == coming.place
+        ]
+
+    def _may_replace_credentials(self, head: Stage, coming: Stage) -> bool:
+        """Whether user name and password are all that changed, for all channels of the client."""
+        before, after = head.place.config, coming.place.config
+        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        member = head.member
+        return (
+            changed <= _CREDENTIALS
+            and after.keys() >= _CREDENTIALS
+            and self._router.supports(coming.place, Capability.SET_SASL_CREDENTIALS)
+            and member is not None
+            and set(member.topics) == {way.channel for way in self._along(head, coming)}
+            and self._router.peek(coming.place) is None
+        )
+
+    def _replace_credentials(self, head: Stage, coming: Stage) -> None:
+        member = head.member
+        assert member is not None
+        old, new = member.place, coming.place
+        ways, before = self._along(head, coming), copy(head)
+        config = new.config
+        member.client.set_sasl_credentials(
+            str(config["sasl.username"]), str(config["sasl.password"])
+        )
+        member.move_to(new)
+        self._router.forget(old)
+        self._router.adopt(new, member)
+        self._members.successors[old] = new
+        for way in ways:
+            for stage in way.live():
+                if stage.place == old:
+                    stage.place = new
+            self._settle(way, way.stages[1], coming)
+            self._tell(way, Phase.CREDENTIALS, before, way.head)
+
+    def _settle(self, way: Way, after: Stage, coming: Stage) -> None:
+        """The head has the next stage's settings now; is its topic another, too?"""
+        if after.opening is not None:
+            after.opening.stop()
+            after.opening = None
+        after.cluster_id = coming.cluster_id
+        if after.topic == way.head.topic:
+            way.head.route = after.route
+            del way.stages[1]
+        elif after.state is State.OPENING:
+            after.state, after.opened = State.OPENED, time.monotonic()
+
+    def _reopen(self, head: Stage, coming: Stage) -> None:
+        """One native consumer gives way to another: closed, with a commit, before the new one
+        joins the group; positions and pauses are carried over."""
+        old = head.member
+        assert old is not None
+        ways, before = self._along(head, coming), copy(head)
+        moving = [s for one in ways for s in one.live() if s.member is old]
+        topics = {stage.topic for stage in moving}
+        positions = standings(old, topics)
+        paused = {one for one in old.paused if one[0] in topics}
+        commit_stored(old)
+        states = [(one, stage) for one in ways for stage in one.live() if stage.member is old]
+        for one in ways:
+            old.leave(one.channel)
+        for topic in topics:
+            old.forget(topic)
+        try:
+            if old.wanted():
+                self._ground.join(old)
+            else:
+                self._ground.part(old)
+        finally:
+            # Also when a callback of the application raised.
+            if old not in self._members.all:
+                self._members.successors[old.place] = coming.place
+            self._move_in(states, coming, positions, paused)
+        for one in ways:
+            self._settle(one, one.stages[1], coming)
+            self._tell(one, Phase.REOPENED, before, one.head)
+
+    def _move_in(
+        self,
+        states: list[tuple[Way, Stage]],
+        coming: Stage,
+        positions: Mapping[tuple[str, int], int],
+        paused: set[tuple[str, int]],
+    ) -> None:
+        new = self._router.client(coming.place)
+        new.cluster_id = coming.cluster_id
+        new.paused |= paused
+        for way, stage in states:
+            stage.place, stage.member, stage.cluster_id = coming.place, new, coming.cluster_id
+            stage.by_move = True
+            stage.positions = {
+                number: at for (topic, number), at in positions.items() if topic == stage.topic
+            }
+            if stage.state is State.READ:
+                new.release(way.channel, stage.topic)
+            elif stage.state is State.HELD:
+                new.hold(way.channel, stage.topic)
+            else:
+                new.watch(way.channel, stage.topic)
+        self._ground.join(new)
+
+
+def _open_client(place: Place) -> BackendConsumer:
+    # The application must not hear of a client that it does not know.
+    config: dict[str, Any] = {
+        key: value
+        for key, value in place.config.items()
+        if key == "oauth_cb" or not is_callback_key(key)
+    }
+    return get_backend(place.backend).open_consumer(config, {})

@@ -1,0 +1,103 @@
+"""What of a moving channel reaches the application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ...members import Member, Members
+from ...messages import Message, TopicPartition
+from .stages import Stage, State, Way
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """Called for every message and every rebalance while something moves.
+
+    Args:
+        ways: the channels that move.
+        confirm: called before the delivery of a message from a place that was left; whether the
+            channel still lives elsewhere.
+    """
+
+    def __init__(
+        self,
+        ways: Mapping[str, Way],
+        members: Members,
+        confirm: Callable[[Way, Stage], bool],
+    ) -> None:
+        self._ways = ways
+        self._members = members
+        self._confirm = confirm
+
+    def _stages(self, member: Member) -> Iterator[Stage]:
+        for way in self._ways.values():
+            for stage in way.live():
+                if stage.member is member:
+                    yield stage
+
+    def came(self, member: Member, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """The group gave partitions to `member`: those that must be paused for now."""
+        stopped = []
+        for stage in self._stages(member):
+            for one in partitions:
+                if one.topic != stage.topic:
+                    continue
+                if stage.by_move:
+                    stage.unplaced.add(one.partition)
+                    stopped.append(one)
+                elif stage.state is State.HELD:
+                    stopped.append(one)
+        return stopped
+
+    def went(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
+        """The group took partitions away from `member`, or the application itself said where to
+        start on them."""
+        for stage in self._stages(member):
+            stage.unplaced -= {p.partition for p in partitions if p.topic == stage.topic}
+
+    def admit(self, message: Message) -> Message | None:
+        """A message that is about to be delivered; None where it must not be."""
+        origin = message.origin()
+        topic, number = message.topic(), message.partition()
+        if origin is None or topic is None or number is None or message.error() is not None:
+            return message
+        way = self._ways.get(origin.channel)
+        if way is None:
+            return message
+        place = self._members.current(origin.place)
+        stage = next((one for one in way.live() if one.is_at(place, topic)), None)
+        if stage is None:
+            return message
+        if stage.state is State.LEFT:
+            if not stage.beside and not self._confirm(way, stage):
+                self._put_back(stage, message)
+                return None
+            stage.late += not stage.beside
+        elif self._is_held(way, stage, number, message.offset() or 0):
+            self._put_back(stage, message)
+            return None
+        stage.heard = time.monotonic()
+        self._members.delivered[origin.channel, number] = (place, topic)
+        return message
+
+    @staticmethod
+    def _is_held(way: Way, stage: Stage, number: int, offset: int) -> bool:
+        if stage.state is State.HELD or number in stage.unplaced:
+            return True
+        leaving = way.leaving if stage is way.head else None
+        return leaving is not None and leaving.is_beyond(number, offset)
+
+    @staticmethod
+    def _put_back(stage: Stage, message: Message) -> None:
+        """Read it again later."""
+        topic, number, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None and number is not None and offset is not None  # noqa: PT018
+        assert stage.member is not None
+        if offset > stage.returned.get(number, offset):
+            return  # of the same batch; reading goes on before it anyway
+        stage.returned[number] = offset
+        one = TopicPartition(topic, number, offset)
+        stage.member.client.pause([one])
+        stage.member.client.seek(one)

@@ -1,0 +1,53 @@
+"""One scout for each old place that is being left, and how long to wait there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...backend.registry import get_backend
+from ...router import Place
+from ...settings import Settings
+from ..scout import Scout
+from .leaving import Leaving
+from .stages import Stage
+
+__all__ = ["Scouting"]
+
+#: librdkafka's default for session.timeout.ms.
+_SESSION = 45_000.0
+
+
+class Scouting:
+    """Channels that leave one place together share its scout."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._scouts: dict[Place, Scout] = {}
+
+    def window(self, old: Stage) -> float:
+        """Seconds in which producers may still write to `old`."""
+        settings = self._settings
+        if settings.move_window is not None:
+            return settings.move_window
+        if old.route.max_age is not None:
+            return old.route.max_age
+        return max(settings.ttl, 300.0)
+
+    def leave(self, head: Stage, since: float, *, commits: bool) -> Leaving:
+        """Begin to look whether `head` is empty; `since`: time.monotonic() from which on it
+        counts."""
+        place = head.place
+        if (scout := self._scouts.get(place)) is None:
+            scout = self._scouts[place] = Scout(get_backend(place.backend), place.config)
+        session = place.config.get("session.timeout.ms", _SESSION)
+        takeover = float(session) if isinstance(session, int | float | str) else _SESSION
+        patience = self._settings.drain_timeout
+        return Leaving(scout, head.topic, since, patience, takeover / 1000, commits=commits)
+
+    def keep(self, places: Iterable[Place]) -> None:
+        """Close the scouts of other places."""
+        for place in self._scouts.keys() - set(places):
+            self._scouts.pop(place).close()
+
+    def after_fork_in_child(self) -> None:
+        self._scouts = {}

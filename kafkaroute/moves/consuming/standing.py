@@ -1,0 +1,55 @@
+"""Where a native consumer stands, and committing it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+from ...errors import KafkaException
+from ...members import Member
+from ...messages import KafkaError, TopicPartition
+from ...router import Place
+from .stages import Stage
+
+__all__ = ["auto_commits", "commit_stored", "partitions_of", "positions_of", "standings"]
+
+_log = logging.getLogger("kafkaroute.moves")
+
+
+def auto_commits(place: Place) -> bool:
+    """Whether the native consumers of `place` commit by themselves (librdkafka's default)."""
+    return str(place.config.get("enable.auto.commit", True)).lower() in {"true", "1"}
+
+
+def commit_stored(member: Member, *, asynchronous: bool = False) -> None:
+    """Commit what auto-commit owes, now; nothing where the application commits by itself."""
+    if not auto_commits(member.place):
+        return
+    try:
+        member.client.commit(None, asynchronous)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._NO_OFFSET:
+            _log.debug("committing an old place: %s", error)
+
+
+def partitions_of(stage: Stage) -> list[TopicPartition]:
+    """What the group has given to this member of the stage's topic."""
+    assert stage.member is not None
+    return [one for one in stage.member.client.assignment() if one.topic == stage.topic]
+
+
+def positions_of(stage: Stage) -> dict[int, int]:
+    """Partition → offset after the last message given to the application; -1001 before any."""
+    assert stage.member is not None
+    own = partitions_of(stage)
+    return {one.partition: one.offset for one in stage.member.client.position(own)}
+
+
+def standings(member: Member, topics: Collection[str]) -> dict[tuple[str, int], int]:
+    """(topic, partition) → position, where there is one."""
+    own = [one for one in member.client.assignment() if one.topic in topics]
+    return {
+        (one.topic, one.partition): one.offset
+        for one in member.client.position(own)
+        if one.offset >= 0
+    }
