@@ -210,14 +210,17 @@ class BackendConsumer(ABC):
 
     @abstractmethod
     def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Offset after the last delivered message; OFFSET_INVALID before the first."""
+        """Offset after the last delivered message, or that of a later event ``_PARTITION_EOF``
+        (which may be behind markers of transactions); OFFSET_INVALID before the first."""
 
     @abstractmethod
     def seek(self, partition: TopicPartition) -> None: ...
 
     @abstractmethod
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        """No message of these partitions is delivered after this returns."""
+        """No message of these partitions is delivered after this returns, also where they go in a
+        rebalance and come back, until resume(). What is not assigned cannot be paused: from a
+        rebalance callback, pause after assign() or incremental_assign()."""
 
     @abstractmethod
     def resume(self, partitions: Sequence[TopicPartition]) -> None: ...

@@ -45,8 +45,7 @@ class _Pair:
         self.read: list[int | None] = []
         self.errors: list[int] = []
         kit.join(self.consumer, [self.topic])
-        self.run(0.5)
-        assert len(self.read) > 5
+        self.run(PATIENCE, lambda: len(self.read) > 5)
 
     def rotate(self) -> str:
         password = secrets.token_hex(8)

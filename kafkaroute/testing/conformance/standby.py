@@ -7,6 +7,7 @@ import time
 import pytest
 
 from ...backend.contract import BackendConsumer, Capability
+from ...errors import KafkaException
 from ...messages import OFFSET_INVALID, KafkaError, Message, TopicPartition
 from ..cluster import ClusterFeature
 from .groups import Calls
@@ -249,16 +250,39 @@ class StandbyTests:
         assert consumer.get_watermark_offsets(here, PATIENCE, True)[1] == 9
         uncommitted = kit.consumer({**_MANUAL, "isolation.level": "read_uncommitted"})
         assert uncommitted.get_watermark_offsets(here, PATIENCE, False) == (0, 9)
-        assert consumer.position([here])[0].offset in {3, 4}
+        assert consumer.position([here])[0].offset == 4
 
         producer.abort_transaction(PATIENCE)
         assert kit.event(consumer, KafkaError._PARTITION_EOF).offset() == 10
         assert consumer.get_watermark_offsets(here, PATIENCE, False) == (0, 10)
         assert consumer.get_watermark_offsets(here, PATIENCE, True)[1] == 10
-        # What the event says may be committed, though no message of this offset was delivered.
-        answer = consumer.commit([TopicPartition(topic, 0, 10)], False)
+        # Who was told of the end has read up to there, though no message was delivered.
+        assert consumer.position([here])[0].offset == 10
+        answer = consumer.commit(None, False)
         assert answer is not None
         assert [(each.offset, each.error) for each in answer] == [(10, None)]
+
+    @needs(ClusterFeature.ISOLATION)
+    @requires(Capability.TRANSACTIONS)
+    def test_end_is_stored_by_nobody_who_stores_himself(self, kit: Kit) -> None:
+        topic, group = kit.topic(), kit.name("g")
+        producer = kit.producer({"transactional.id": kit.name("tx"), "linger.ms": 0})
+        producer.init_transactions(PATIENCE)
+        producer.begin_transaction()
+        producer.sender(topic)(b"v")
+        producer.commit_transaction(PATIENCE)
+        consumer = kit.consumer(
+            {**_MANUAL, "enable.partition.eof": True, "enable.auto.offset.store": False},
+            group=group,
+        )
+        messages = kit.join(consumer, [topic])
+        kit.read(consumer, 1 - len(messages))
+        assert kit.event(consumer, KafkaError._PARTITION_EOF).offset() == 2
+        with pytest.raises(KafkaException) as caught:
+            consumer.commit(None, False)
+        assert caught.value.args[0].code() == KafkaError._NO_OFFSET
+        consumer.commit([TopicPartition(topic, 0, 2)], False)
+        assert kit.committed(group, topic) == 2
 
     def test_end_is_told_again_after_resume_and_seek(self, kit: Kit) -> None:
         topic = kit.topic()

@@ -9,6 +9,7 @@ from typing import Any
 
 from kafkaroute.messages import KafkaError, Message, Origin
 
+from .appender import kafka_partition
 from .assignment import Assignment
 from .committer import Committer
 from .errors import to_kafka_error
@@ -121,6 +122,25 @@ class Reader:
             self._store.stored[partition] = after
         return consumed(record, self._origins.get(partition.topic))
 
+    def _next_event(self) -> Message | None:
+        while self._events:
+            event = self._events.popleft()
+            error = event.error()
+            if error is None or error.code() != KafkaError._PARTITION_EOF:
+                return event
+            partition = kafka_partition(event.topic() or "", event.partition() or 0)
+            offset = event.offset()
+            if offset is None or self._ends.get(partition) != offset:
+                continue  # from before a seek, or before the partition went
+            # As with librdkafka: the end may be behind markers of transactions, and who was told
+            # of it has read up to there.
+            after = Stored(offset)
+            self._store.delivered[partition] = after
+            if self._plan.auto_store:
+                self._store.stored[partition] = after
+            return event
+        return None
+
     def _poll(self, timeout: float) -> Message | None:
         now = time.monotonic()
         self._notice_long_pause(now)
@@ -138,8 +158,9 @@ class Reader:
             elif left > 0 or (first and self._worth_a_look(now)):
                 self._look(max(0.0, left))
             self._polled_at = time.monotonic()
-            if self._events:
-                return self._events.popleft()
+            event = self._next_event()
+            if event is not None:
+                return event
             if self._buffer:
                 return self._next()
             first = False
