@@ -3,16 +3,20 @@
 A member that restarts or joins while a new place is held gets only the new route from the
 catalog. So the members that hold it say so in the metadata of the offsets that they commit there::
 
-    kr1:held:g41:1764000000          held because of the old place of generation 41, at most until
+    kr1:held:g41:1764000000;         held because of the old place of generation 41, at most until
                                      then (seconds since the epoch)
-    kr1:released:g41:1764000100      may be read since then
-    kr1:held:d0f3a…:1764000000;mine  the same for an old place without a generation (a digest of
-                                     its cluster and topic), and the application's own metadata
+    kr1:released:g41:1764000100;     may be read since then
+    kr1:held:d0f3a…:1764000000;      the same for an old place without a generation (a digest of
+                                     its cluster and topic)
 
 A note is written by the owner of a partition only, beside an offset that it does not change, and
-keeps what the application had committed as metadata. A later commit of the application replaces
-the note; that is as good as ``released``, for whoever holds the place commits nothing there.
-Metadata that is no note of a version known here is the application's own.
+never over metadata of the application's own. A later commit of the application replaces the note;
+that is as good as ``released``, for whoever holds the place commits nothing there. Metadata that
+is no note of a version known here is the application's own.
+
+A note ends with its semicolon, whatever follows: what confluent-kafka reads as metadata may go on
+behind its end (seen with 2.16: "mine" came back with four bytes of memory behind it). For that
+reason, too, what the application wrote is not copied.
 """
 
 from __future__ import annotations
@@ -20,18 +24,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ..messages import TopicPartition
 
 __all__ = ["Note", "NoteState", "former", "own_metadata", "parse", "summary", "with_note"]
 
-#: Kafka's default for ``offset.metadata.max.bytes``; beyond it a commit is refused.
-_LONGEST = 4096
-_NOTE = re.compile(
-    r"kr1:(held|released):(g[0-9]{1,19}|d[0-9a-f]{16}):([0-9]{1,12})(?:;(.*))?", re.DOTALL
-)
+_NOTE = re.compile(r"kr1:(held|released):(g[0-9]{1,19}|d[0-9a-f]{16}):([0-9]{1,12});")
 
 
 class NoteState(StrEnum):
@@ -47,17 +47,14 @@ class Note:
         state: whether the new place is held or may be read.
         old: which old place it is about; see :func:`former`.
         at: seconds since the epoch: until when it is held at most, or when it was released.
-        mine: the application's own metadata, kept; "" where there is none.
     """
 
     state: NoteState
     old: str
     at: int
-    mine: str = ""
 
     def __str__(self) -> str:
-        text = f"kr1:{self.state}:{self.old}:{self.at}"
-        return f"{text};{self.mine}" if self.mine else text
+        return f"kr1:{self.state}:{self.old}:{self.at};"
 
 
 def former(cluster: str, topic: str, generation: int | None = None) -> str:
@@ -74,17 +71,16 @@ def former(cluster: str, topic: str, generation: int | None = None) -> str:
 
 def parse(metadata: str | None) -> Note | None:
     """The note in committed metadata; None where it is the application's own. Never raises."""
-    found = _NOTE.fullmatch(metadata) if isinstance(metadata, str) else None
+    found = _NOTE.match(metadata) if isinstance(metadata, str) else None
     if found is None:
         return None
-    state, old, at, mine = found.groups()
-    return Note(NoteState(state), old, int(at), mine or "")
+    state, old, at = found.groups()
+    return Note(NoteState(state), old, int(at))
 
 
 def own_metadata(metadata: str | None) -> str | None:
-    """What the application itself committed as metadata: the text without the note."""
-    note = parse(metadata)
-    return metadata if note is None else note.mine or None
+    """What the application itself committed as metadata: nothing where there is a note."""
+    return metadata if parse(metadata) is None else None
 
 
 def with_note(
@@ -97,20 +93,21 @@ def with_note(
         starts: partition → offset for those without a committed one (where the group is going to
             begin); partitions in neither are left out.
 
-    Left out, too, are partitions that say so already, those on which another member has said
-    ``released`` for the same old place, and those whose own metadata leaves no room.
+    Left out, too, are partitions that say so already, those on which a member has said
+    ``released`` for the same old place, and those with metadata of the application's own.
     """
     changed = []
     for one in committed:
         before = parse(one.metadata)
+        if one.metadata and before is None:
+            continue
         said = before.state if before is not None and before.old == note.old else None
-        if said in (NoteState.RELEASED, note.state):
-            continue
         offset = one.offset if one.offset >= 0 else starts.get(one.partition)
-        text = str(replace(note, mine=own_metadata(one.metadata) or ""))
-        if offset is None or len(text.encode()) > _LONGEST:
+        if offset is None or said in (NoteState.RELEASED, note.state):
             continue
-        changed.append(TopicPartition(one.topic, one.partition, offset, text, one.leader_epoch))
+        changed.append(
+            TopicPartition(one.topic, one.partition, offset, str(note), one.leader_epoch)
+        )
     return changed
 
 

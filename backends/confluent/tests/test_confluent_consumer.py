@@ -14,6 +14,7 @@ from kafkaroute.backend.contract import BackendConsumer
 from kafkaroute.messages import Message, Origin
 from kafkaroute.testing.embedded import EmbeddedCluster
 from kafkaroute_confluent import ConfluentBackend
+from kafkaroute_confluent.messages import to_partitions
 
 
 @pytest.fixture
@@ -208,3 +209,17 @@ def test_a_closed_consumer_says_so(consumer: BackendConsumer) -> None:
     ):
         with pytest.raises(kafkaroute.ClosedError):
             use()
+
+
+def test_metadata_that_goes_on_into_memory() -> None:
+    """confluent-kafka keeps metadata as C text, and decodes it when asked."""
+
+    class Native:
+        topic, partition, offset, leader_epoch, error = "t", 0, 5, None, None
+
+        @property
+        def metadata(self) -> str:
+            return b"kr1:held:g1:5;\x07}\xfe\xff".decode()
+
+    [partition] = to_partitions([Native()])
+    assert partition.metadata == "kr1:held:g1:5;\x07}"

@@ -128,12 +128,21 @@ def to_partitions(natives: Iterable[Any]) -> list[TopicPartition]:
             native.topic,
             native.partition,
             native.offset,
-            native.metadata,
+            _metadata(native),
             native.leader_epoch,
             error=native.error,
         )
         for native in natives
     ]
+
+
+def _metadata(native: Any) -> str | None:
+    """The committed metadata. librdkafka does not always end it where it ends, and what stands
+    behind it in memory may be anything (seen; confluentinc/librdkafka#4649 tells of the same)."""
+    try:
+        return native.metadata  # type: ignore[no-any-return]
+    except UnicodeDecodeError as error:
+        return error.object[: error.start].decode()
 
 
 def to_cluster_metadata(native: Any) -> ClusterMetadata:
