@@ -67,7 +67,7 @@ class GroupCount:
         late: of these and of the duplicates, those from a place that was left.
         reordered: first readings after a higher number of the same producer and key.
         reordered_late: of these, those that came from a place that was left already.
-        lost_by_topic: where the lost ones had been reported delivered.
+        lost_by_topic, lost_by_range: where the lost ones had been reported delivered.
         unknown: numbers read that no producer accepted (they must be 0).
     """
 
@@ -82,6 +82,7 @@ class GroupCount:
     lost_by_topic: Counter[str] = field(default_factory=Counter)
     pause: Pause = Pause()
     per_100_ms: Counter[int] = field(default_factory=Counter)
+    lost_by_range: Counter[str] = field(default_factory=Counter)
     first_losses: list[str] = field(default_factory=list)
     first_reorderings: list[str] = field(default_factory=list)
 
@@ -147,7 +148,7 @@ def count_group(
                 count.pause = Pause(silent, now - silent, name)
             last[name] = now
         count.per_100_ms[bin_] += len(batch.who)
-    _count_losses(count, producers, seen)
+    _count_losses(count, producers, seen, ranges)
     return count
 
 
@@ -178,13 +179,17 @@ def _note_reordering(
 
 
 def _count_losses(
-    count: GroupCount, producers: Sequence[ProducerRecord], seen: Sequence[array[int]]
+    count: GroupCount,
+    producers: Sequence[ProducerRecord],
+    seen: Sequence[array[int]],
+    ranges: Sequence[str],
 ) -> None:
     for producer, reading in zip(producers, seen, strict=True):
         for number, state in enumerate(producer.states):
             if state >= DELIVERED and not reading[number]:
                 count.lost += 1
                 count.lost_by_topic[producer.topics[state - DELIVERED]] += 1
+                count.lost_by_range[ranges[number % len(ranges)]] += 1
                 if len(count.first_losses) < 5:
                     count.first_losses.append(f"producer {producer.number}: {number}")
 

@@ -108,7 +108,8 @@ def _group(group: GroupCount) -> dict[str, Any]:
     return {
         "read": group.read,
         "lost": group.lost,
-        "lost_by_topic": group.lost_by_topic,
+        "lost_by_topic": dict(group.lost_by_topic),
+        "lost_by_range": dict(group.lost_by_range),
         "written_twice": group.written_twice,
         "read_again": group.read_again,
         "reordered": group.reordered,
@@ -159,7 +160,8 @@ def _say_what_else(found: Certificate, run: MoveRun, groups: list[GroupCount]) -
         if group.unknown:
             found.notes.append(f"group {number} read {group.unknown} that nobody accepted")
         if group.first_losses:
-            found.notes.append(f"group {number} never read, first of all: {group.first_losses}")
+            where = f"{dict(group.lost_by_topic)}, {dict(group.lost_by_range)}"
+            found.notes.append(f"group {number} never read {where}; {group.first_losses} first")
         if group.first_reorderings:
             found.notes.append(f"group {number} reordered: {group.first_reorderings}")
     for worker in [*run.producers, *(member for group in run.members for member in group)]:
