@@ -28,6 +28,10 @@ _LOOK_EVERY = 1.0
 _COMPLAIN_EVERY = 60.0
 
 
+#: Made once: json.dumps() makes an encoder for each call.
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
+
 class _Asked(NamedTuple):
     channels: tuple[str, ...]
     profile: str
@@ -93,7 +97,7 @@ class AuditLog:
         if forwarded is not None:
             entry["forwarded_for"] = forwarded.decode("latin-1")[-_MAX_TEXT:]
         # ASCII: what strangers choose must not steer a terminal.
-        self._write(json.dumps(entry, separators=(",", ":")))
+        self._write(_encoded(entry))
 
 
 class AuditFile:
