@@ -136,7 +136,8 @@ class CatalogStub:
 
         With `profile`, `configuration` becomes that profile's, and profiles never named are
         unknown (404); without, it is the channel's own, under any profile. `extra` are the
-        reference service's additions (``generation=…``, ``previous=[…]``).
+        reference service's additions (``generation=…``, ``previous=[…]``), and
+        ``cache_control="max-age=3"`` the answer's header.
         """
         own = dict(configuration or {}) if profile is None else {}
         place = _Place(topic, dict(connection), dict(credentials or {}), own, extra)
@@ -346,8 +347,9 @@ class StubHandler(BaseHTTPRequestHandler):
             time.sleep(self.stub.delay)
         status, body = self.stub.answer(query, self.headers.get("Authorization"))
         head = {"WWW-Authenticate": 'Basic realm="service"'} if status == 401 else {}
-        if status == 200 and self.stub.cache_control is not None:
-            head["Cache-Control"] = self.stub.cache_control
+        cache_control = body.pop("cache_control", self.stub.cache_control)
+        if status == 200 and cache_control is not None:
+            head["Cache-Control"] = cache_control
         if status == 200 and self.stub.etag:
             canonical = json.dumps(body, sort_keys=True).encode()
             head["ETag"] = f'"{hashlib.sha256(canonical).hexdigest()[:16]}"'

@@ -155,3 +155,25 @@ def test_fail_next_counts(stub):
     stub.fail_next(Fault.STATUS_503, 2)
     query = "config_profile=p&channel=kafka://example.com/bar"
     assert [ask(stub, query)[0] for _ in range(3)] == [503, 503, 200]
+
+
+def test_what_the_reference_service_adds(stub):
+    previous = [{"topic": "was", "connection": {"bootstrap.servers": "o:1"}}]
+    stub.cache_control = "max-age=300"
+    stub.put(
+        BAR,
+        topic="c0t3",
+        connection={"bootstrap.servers": "a:1"},
+        cache_control="max-age=3",
+        previous=previous,
+        generation=4,
+        cluster_id="c",
+        start_at="latest",
+    )
+    status, answer, headers = ask(stub, "config_profile=p&channel=kafka://example.com/bar")
+    assert (status, headers["Cache-Control"]) == (200, "max-age=3")
+    assert "cache_control" not in answer
+    more = {name: answer[name] for name in ("previous", "generation", "cluster_id", "start_at")}
+    assert more == {"previous": previous, "generation": 4, "cluster_id": "c", "start_at": "latest"}
+    _, _, headers = ask(stub, "config_profile=p&channel=kafka://example.com/baz")
+    assert headers["Cache-Control"] == "max-age=300"
