@@ -53,6 +53,14 @@ class Note:
     old: str
     at: int
 
+    def says(self, other: Note) -> bool:
+        """Whether `other` adds nothing to this one: a hold that is over is not taken back."""
+        if self.old != other.old:
+            return False
+        return self.state is NoteState.RELEASED or (
+            self.state is other.state and self.at >= other.at
+        )
+
     def __str__(self) -> str:
         return f"kr1:{self.state}:{self.old}:{self.at};"
 
@@ -93,7 +101,7 @@ def with_note(
         starts: partition → offset for those without a committed one (where the group is going to
             begin); partitions in neither are left out.
 
-    Left out, too, are partitions that say so already, those on which a member has said
+    Left out, too, are partitions that say so already for as long, those on which a member has said
     ``released`` for the same old place, and those with metadata of the application's own.
     """
     changed = []
@@ -101,9 +109,8 @@ def with_note(
         before = parse(one.metadata)
         if one.metadata and before is None:
             continue
-        said = before.state if before is not None and before.old == note.old else None
         offset = one.offset if one.offset >= 0 else starts.get(one.partition)
-        if offset is None or said in (NoteState.RELEASED, note.state):
+        if offset is None or (before is not None and before.says(note)):
             continue
         changed.append(
             TopicPartition(one.topic, one.partition, offset, str(note), one.leader_epoch)

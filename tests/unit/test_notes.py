@@ -102,9 +102,16 @@ def test_a_note_changes_no_offset_and_replaces_no_metadata():
 
 
 def test_what_is_said_already_is_not_said_again():
-    earlier = "kr1:held:g41:1763999999;"
-    assert with_note(HELD, [at(0, 5, earlier)], {}) == []
+    later = "kr1:held:g41:1764000001;"
+    assert with_note(HELD, [at(0, 5, later)], {}) == []
+    assert with_note(HELD, [at(0, 5, str(HELD))], {}) == []
     assert with_note(RELEASED, [at(0, 5, str(RELEASED))], {}) == []
+
+
+def test_a_hold_may_be_made_longer():
+    earlier = "kr1:held:g41:1763999999;"
+    [longer] = with_note(HELD, [at(0, 5, earlier)], {})
+    assert longer.metadata == str(HELD)
 
 
 def test_released_is_not_taken_back_but_another_move_holds_again():
