@@ -39,12 +39,11 @@ class Answer(NamedTuple):
 
 class Told(NamedTuple):
     """A channel whose route an answer tells (in one spelling for all that mean the same), the
-    route's generation, and what the client said of itself."""
+    route's generation, and what it was asked for."""
 
     channel: str
     generation: int | None
     intent: str
-    client_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def told_answer(
     except QuestionRefused as refused:
         return Answer(refused.status, {"message": refused.message}), ()
     told = tuple(
-        Told(plain_uri(one.channel), one.generation, question.intent, question.client_id)
+        Told(plain_uri(one.channel), one.generation, question.intent)
         for one in found
         if one.place.target is not None
     )

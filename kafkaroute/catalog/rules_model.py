@@ -178,6 +178,9 @@ class Rule:
     predicates: tuple[Predicate, ...]
     topic: Lookup | Transform
 
+    def looks_at(self, part: str) -> bool:
+        return any(predicate.part == part for predicate in self.predicates)
+
     def matches(self, asked: Asked) -> bool:
         return all(predicate.holds(asked) for predicate in self.predicates)
 
@@ -314,6 +317,8 @@ class Rules:
 
     def values_with_secrets(self) -> Iterator[Value]:
         """Everything that may be a reference to a secret."""
+        for cluster in self.clusters:
+            yield from cluster.schema_registry.values()
         for entry in self.credentials or ():
             yield from entry.values.values()
             yield from entry.schema_registry.values()

@@ -14,10 +14,11 @@ from ..catalog.rules_model import Rules
 from .http import JSON, Header, Identity, Request, Response
 from .store import State
 
-__all__ = ["Answers", "Rendered"]
+__all__ = ["Answers", "Rendered", "plain_query"]
 
 #: Answers differ by caller and hold credentials: shared caches must keep them apart.
 _VARY: Header = (b"vary", b"Authorization")
+_CLIENT_ID = b"client_id="
 #: Seconds for which a rendered answer is used again: what depends on the time or on a secret
 #: store, which no change of the rules announces, is at most this old.
 _KEPT_FOR = 2.0
@@ -58,7 +59,11 @@ class Answers:
         self._kept: dict[tuple[str | None, bytes], Rendered] = {}
 
     def rendered(self, state: State, caller: str | None, query: bytes) -> Rendered:
-        """What `caller` is answered to the query string `query`."""
+        """What `caller` is answered to the query string `query`.
+
+        A million clients of one caller, each with a name of its own, are one answer.
+        """
+        query = plain_query(state, query)
         key = (caller, query)
         kept = self._kept.get(key)
         now = self._clock()
@@ -72,6 +77,13 @@ class Answers:
     def respond(self, state: State, identity: Identity, request: Request) -> Response:
         found = self.rendered(state, identity.name, request.query)
         return found.for_request(request.headers.get(b"if-none-match"))
+
+
+def plain_query(state: State, query: bytes) -> bytes:
+    """`query` without what makes no difference to the answer."""
+    if state.client_ids_matter or _CLIENT_ID not in query:
+        return query
+    return b"&".join(part for part in query.split(b"&") if not part.startswith(_CLIENT_ID))
 
 
 def _render(state: State, caller: str | None, query: bytes, until: float) -> Rendered:

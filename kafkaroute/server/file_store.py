@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..catalog.passwords import Authenticator
 from ..catalog.rules_file import file_stamp
 from ..catalog.rules_loader import parse_rules, read_document
 from ..catalog.rules_records import (
@@ -121,7 +120,7 @@ class FileStore(RulesStore):
         elif self._state is None:
             version = self._builder.version  # as before the restart
         history = self._builder.history()
-        self._install(State(rules, Authenticator(rules.callers), history, version, text))
+        self._install(State.of(rules, history, version, text))
 
     def _keep(self, record: str) -> None:
         if self._journal.append(record, self._records):

@@ -58,16 +58,13 @@ class Identity:
 class Response:
     """What is answered. One that is kept is answered many times, but to one caller only.
 
-    Attributes:
-        told: what it says about which channels, for those who observe answers.
-        seen_at: when it was noted last that it was told (seconds since the epoch).
+    `told`: what it says about which channels, for those who observe answers.
     """
 
     status: int
     body: bytes = b""
     headers: tuple[Header, ...] = (JSON,)
     told: tuple[Told, ...] = ()
-    seen_at: float = 0.0
     _sent: list[Header] | None = None
 
     def sent_headers(self) -> list[Header]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 
-from ..catalog.passwords import Authenticator
 from ..catalog.rules_loader import parse_rules
 from ..catalog.rules_records import HistoryBuilder
 from ..errors import ConfigurationError
@@ -115,9 +114,7 @@ class PostgresStore(RulesStore):
                     continue
                 for record in table.records_between(connection, self._builder.version, version):
                     self._builder.add(record)
-                history = self._builder.history()
-                authenticator = Authenticator(rules.callers)
-                self._install(State(rules, authenticator, history, version, text))
+                self._install(State.of(rules, self._builder.history(), version, text))
                 _log.info("version %d of the rules in %s is in force", version, self.name)
                 break
             self._unsound = unsound

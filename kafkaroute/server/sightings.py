@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from urllib.parse import unquote_plus
 
+from ..catalog.rules import Told
 from ..catalog.rules_model import plain_uri
 from ..channel import Channel
 from .http import Request, Response
@@ -26,6 +28,14 @@ _NOTED_EVERY = 1.0
 _Key = tuple[str, str, str, str]
 
 
+def _client_id(query: bytes) -> str:
+    """What the client calls itself; the first, as the rules see it."""
+    for part in query.split(b"&"):
+        if part.startswith(b"client_id="):
+            return unquote_plus(part[len(b"client_id=") :].decode("latin-1"))
+    return ""
+
+
 class Sightings:
     """For the event loop's thread; the store is called in others."""
 
@@ -35,14 +45,21 @@ class Sightings:
         self._told: dict[_Key, tuple[int | None, float]] = {}
         self._unshared: dict[_Key, Sighting] = {}
         self._failing = False
+        self._noted: dict[tuple[str | None, bytes, tuple[Told, ...]], float] = {}
 
     def observe(self, request: Request, response: Response) -> None:
-        now = time.time()
-        if not response.told or 0 <= now - response.seen_at < _NOTED_EVERY:
+        if not response.told:
             return
-        response.seen_at = now
+        now = time.time()
         caller = request.identity.name if request.identity is not None else None
-        for channel, generation, intent, client_id in response.told:
+        asked = (caller, request.query, response.told)
+        if 0 <= now - self._noted.get(asked, 0.0) < _NOTED_EVERY:
+            return
+        if len(self._noted) >= _MAX_REMEMBERED:
+            self._noted.clear()
+        self._noted[asked] = now
+        client_id = _client_id(request.query)
+        for channel, generation, intent in response.told:
             self._seen.record(channel, caller, generation, now, client_id=client_id, intent=intent)
             if not self._store.shares_sightings:
                 continue

@@ -40,6 +40,7 @@ class State:
         text: the rules document itself.
         version: grows with every change that the store has seen.
         history: where channels lived before.
+        client_ids_matter: answers may differ by what clients call themselves.
     """
 
     rules: Rules
@@ -47,6 +48,16 @@ class State:
     history: History
     version: int
     text: str = field(repr=False)
+    client_ids_matter: bool
+
+    @classmethod
+    def of(cls, rules: Rules, history: History, version: int, text: str) -> State:
+        generations = (rules.clusters, *(epoch.clusters for epoch in history.epochs))
+        clusters = {id(cluster): cluster for one in generations for cluster in one}
+        matter = any(
+            rule.looks_at("client_id") for cluster in clusters.values() for rule in cluster.rules
+        )
+        return cls(rules, Authenticator(rules.callers), history, version, text, matter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable
 
-from .answers import Answers, Rendered
+from .answers import Answers, Rendered, plain_query
 from .http import Request, Response
 from .identity import RequestAuthenticator
 from .store import State
@@ -34,12 +34,16 @@ def wanted_wait(prefer: bytes | None) -> int | None:
 
 
 class _Group:
-    """Polls of one question that know the same answer."""
+    """Polls of one question that know the same answer.
 
-    __slots__ = ("etag", "polls")
+    `merged`: whatever their clients are called, that made no difference when they came.
+    """
 
-    def __init__(self, etag: bytes | None) -> None:
+    __slots__ = ("etag", "merged", "polls")
+
+    def __init__(self, etag: bytes | None, merged: bool) -> None:
         self.etag = etag
+        self.merged = merged
         self.polls: set[asyncio.Future[bool]] = set()
 
 
@@ -69,11 +73,12 @@ class LongPolls:
         None: who asks is no longer allowed to.
         """
         assert request.identity is not None
-        caller, query = request.identity.name, request.query
+        caller = request.identity.name
         deadline = time.monotonic() + seconds
         applied = (b"preference-applied", b"wait=%d" % seconds)
         while not self._closed:
             left = deadline - time.monotonic()
+            query = plain_query(self._state(), request.query)
             if left <= 0 or not await self._changed((caller, query), known.etag, left, request):
                 break
             identity = await authenticator.identify(request, self._state())
@@ -81,7 +86,7 @@ class LongPolls:
                 return None
             # Nothing is awaited from here on until the poll is in its group again.
             state = self._state()
-            fresh = self._answers.rendered(state, caller, query)
+            fresh = self._answers.rendered(state, caller, request.query)
             if fresh.etag != known.etag:
                 return Response(
                     fresh.full.status,
@@ -105,7 +110,8 @@ class LongPolls:
             if group is not None:
                 # The others know an older answer: theirs changed already.
                 _settle(group, True)
-            group = self._groups[key] = _Group(etag)
+            merged = not self._state().client_ids_matter
+            group = self._groups[key] = _Group(etag, merged)
         loop = asyncio.get_running_loop()
         poll: asyncio.Future[bool] = loop.create_future()
         group.polls.add(poll)
@@ -145,8 +151,10 @@ class LongPolls:
                     break
 
     def _unlike(self, group: _Group, state: State, caller: str | None, query: bytes) -> bool:
-        """Also where the caller is another than before, or none: its poll finds out which."""
+        """Also where only the poll itself can find out."""
         if caller is not None and caller not in state.rules.callers:
+            return True
+        if group.merged and state.client_ids_matter:
             return True
         return self._answers.rendered(state, caller, query).etag != group.etag
 

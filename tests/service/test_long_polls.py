@@ -201,3 +201,24 @@ def test_a_second_change_while_the_first_is_looked_at(store, client):
             ]
 
     asyncio.run(scenario())
+
+
+def test_clients_of_all_names_are_one_look_until_rules_look_at_names(store, client, rules_text):
+    async def scenario():
+        async with client.served(CatalogApp(store)) as app:
+            one, two = [await waiting(client, app, f"{EU}&client_id={name}") for name in "ab"]
+            assert len(app.polls._groups) == 1
+            rule = "      - {match: {client_id: b}, transform: 'canary'}\n      - match: {host: 'example\\.com', path: '/orders"
+
+            def edit(text):
+                return text.replace("      - match: {host: 'example\\.com', path: '/orders", rule)
+
+            await asyncio.to_thread(store.change, edit, author="ops")
+            reply = await two
+            assert reply.body["channel_mapping"] == {"eu": "canary"}
+            assert not one.done()
+            await client.until(lambda: len(app.polls._groups) == 1)
+            await move(store, orders_eu="second")
+            assert (await one).body["channel_mapping"] == {"eu": "second"}
+
+    asyncio.run(scenario())
