@@ -31,7 +31,10 @@ PUBLIC = {
 }
 PUBLIC_PARENTS = {"kafkaroute.backend"}
 #: Not needed by an application that only imports the package.
-HEAVY = KAFKA_CLIENTS | {"requests", "yaml", "re2", "stevedore", "urllib3", "pytest", "uvicorn"}
+HEAVY = KAFKA_CLIENTS | {
+    *("requests", "yaml", "re2", "stevedore", "urllib3", "pytest", "uvicorn"),
+    *("jwt", "jinja2", "cryptography", "hvac"),
+}
 MAX_LINES = 400
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from ..errors import BackendError
 from ..plugins import SECRETS, installed, load_plugin
@@ -32,9 +32,8 @@ def reference_problem(value: str) -> str | None:
     if match is None:
         return "a secret reference looks like {vault://env/name}"
     name, rest = match.groups()
-    known = sorted({plugin.name for plugin in installed(SECRETS)})
-    if name not in known:
-        return f"unknown secret store {name!r}; known: {', '.join(known)}"
+    if name not in _known():
+        return f"unknown secret store {name!r}; known: {', '.join(_known())}"
     try:
         _store(name).split(rest)
     except (ValueError, BackendError) as error:
@@ -81,6 +80,11 @@ def prefetch(values: Iterable[object]) -> None:
 
 
 @cache
+def _known() -> tuple[str, ...]:
+    return tuple(sorted({plugin.name for plugin in installed(SECRETS)}))
+
+
+@lru_cache(maxsize=100_000)
 def _parsed(value: str) -> tuple[SecretStore, str, str]:
     match = _REFERENCE.fullmatch(value)
     assert match is not None, "references are checked when the rules are loaded"

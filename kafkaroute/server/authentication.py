@@ -198,16 +198,14 @@ def _permitted(rules: Rules, name: str, *, listed_only: bool) -> Identity:
 
 
 def _challenges(rules: Rules | None, error: str = "") -> tuple[Header, ...]:
-    found: list[Header] = []
-    if rules is None or any(
+    bearer: Header = (b"www-authenticate", b'Bearer realm="kafkaroute"' + error.encode())
+    if rules is None or rules.authentication is None or not rules.authentication.bearer:
+        return (_BASIC,)  # a 401 has one (RFC 9110), and certificates have no scheme
+    has_passwords = any(
         caller.password is not None or caller.password_hash is not None
         for caller in rules.callers.values()
-    ):
-        found.append(_BASIC)
-    if rules is not None and rules.authentication is not None and rules.authentication.bearer:
-        value = b'Bearer realm="kafkaroute"' + error.encode()
-        found.append((b"www-authenticate", value))
-    return tuple(found)
+    )
+    return (_BASIC, bearer) if has_passwords else (bearer,)
 
 
 def _unauthorized(rules: Rules, why: str, *, token: bool = False) -> Response:

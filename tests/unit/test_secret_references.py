@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import logging
 import os
@@ -46,6 +48,7 @@ def _fresh(monkeypatch):
     secret_refs._parsed.cache_clear()
     secret_refs._store.cache_clear()
     yield
+    secret_refs._known.cache_clear()
     secret_refs._parsed.cache_clear()
     secret_refs._store.cache_clear()
 
@@ -505,6 +508,91 @@ class Entry:
     module, attr, extras = "theirs", "Store", ()
 
 
+def test_ten_thousand_references_are_checked_at_once():
+    started = time.monotonic()
+    for number in range(10_000):
+        assert reference_problem(f"{{vault://hcv/kafka/{number}/password}}") is None
+    assert time.monotonic() - started < 5
+
+
+# The service.
+
+
+class Hanging(SecretStore):
+    """Answers at once, or after a second."""
+
+    life = 0.05
+
+    def __init__(self):
+        self.value = "first"
+        self.hangs = False
+
+    def split(self, name):
+        return name, ""
+
+    def read(self, document):
+        if self.hangs:
+            time.sleep(1.0)
+        return {"": self.value}
+
+
+def test_the_service_follows_secrets_and_waits_for_none(tmp_path, monkeypatch):
+    from kafkaroute.server.app import CatalogApp
+    from kafkaroute.server.authentication import Authentication
+    from kafkaroute.server.file_store import FileStore
+    from kafkaroute.server.secret_keeper import keep_secrets
+
+    store = Hanging()
+    original = secret_refs._store
+    chosen = functools.cache(lambda name: store if name == "hcv" else original(name))
+    monkeypatch.setattr(secret_refs, "_store", chosen)
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "credentials: [{caller: '*', values: {sasl.password: '{vault://hcv/a/b}'}}]\n"
+        'clusters: [{name: c, connection: {bootstrap.servers: "b:1"},\n'
+        '  rules: [{transform: "{key}"}]}]\n'
+        "profiles: [{name: p, settings: {}}]\n"
+    )
+    app = CatalogApp(FileStore(path), authenticator=Authentication())
+
+    async def ask():
+        app.answers._kept.clear()
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "query_string": b"config_profile=p&channel=kafka://h/x",
+            "headers": [],
+            "client": None,
+        }
+        started = time.monotonic()
+        await app(scope, None, send)
+        took = time.monotonic() - started
+        return json.loads(sent[1]["body"])["credentials"]["sasl.password"], took
+
+    async def scenario():
+        keeper = asyncio.create_task(keep_secrets(app.store, every=0.02))
+        try:
+            assert (await ask())[0] == "first"
+            store.value, store.hangs = "second", True
+            await asyncio.sleep(0.2)  # it is being read now
+            value, took = await ask()
+            assert value == "first"
+            assert took < 0.5
+            async with asyncio.timeout(10):
+                while (await ask())[0] != "second":  # noqa: ASYNC110  # nothing tells of it
+                    await asyncio.sleep(0.02)
+        finally:
+            keeper.cancel()
+
+    asyncio.run(scenario())
+
+
 def test_a_store_of_somebody_else(monkeypatch):
     from kafkaroute import plugins
 
@@ -518,6 +606,7 @@ def test_a_store_of_somebody_else(monkeypatch):
             return found
 
         plugins._load.cache_clear()
+        secret_refs._known.cache_clear()
         secret_refs._store.cache_clear()
         secret_refs._parsed.cache_clear()
         monkeypatch.setattr(plugins, "entry_points", entry_points)
