@@ -114,7 +114,7 @@ class CatalogApp:
             response = problem(500, "Internal error")
         for observe in self._observers:
             observe(request, response)
-        _log.debug("%s %s answered %d", scope["method"], scope["path"], response.status)
+        _log.debug("%s %r answered %d", scope["method"], scope["path"], response.status)
         start = response.sent_headers()
         await send({"type": "http.response.start", "status": response.status, "headers": start})
         body = b"" if scope["method"] == "HEAD" else response.body
