@@ -34,12 +34,15 @@ class ChannelProducer:
         headers: HeadersInput | None = None,
     ) -> None:
         """As :meth:`kafkaroute.Producer.produce`, without the channel."""
-        send = self._senders.get(self.name)
-        if send is None:
-            send = self._connect(self.name)
+        pair = self._senders.get(self.name)
         if on_delivery is not None:
             callback = on_delivery
-        send(value, key, partition, callback, timestamp, headers)
+        if pair is None:
+            pair = self._connect(self.name, reports=callback is not None)
+        if callback is None and headers is None and partition == -1 and not timestamp:
+            pair[0](value, key)
+        else:
+            pair[1](value, key, partition, callback, timestamp, headers)
 
     def __repr__(self) -> str:
         return f"<ChannelProducer {self.name}>"

@@ -7,10 +7,10 @@ from threading import RLock
 from typing import Generic, TypeVar
 from weakref import WeakMethod
 
-from .backend.contract import Backend
+from .backend.contract import Backend, Capability
 from .backend.registry import choose_backend, get_backend
 from .backend.settings_keys import ConfigValue
-from .catalog.cache import RouteCache, RouteListener
+from .catalog.cache import ErrorListener, RouteCache, RouteListener
 from .catalog.shared import acquire_cache, release_cache
 from .forking import abandon
 from .route import Route
@@ -67,14 +67,19 @@ class Router(Generic[ClientT]):
         self._stop_following: Callable[[], None] | None = None
 
     def follow(
-        self, changed: RouteListener, expired: Callable[[str], object] | None = None
+        self,
+        changed: RouteListener,
+        expired: Callable[[str], object] | None = None,
+        failing: ErrorListener | None = None,
     ) -> None:
-        """Have methods called until close(): `changed` as :meth:`RouteCache.watch` says, `expired`
-        with a channel whose route is too old to be used. They are held weakly: the cache may live
-        as long as the process and must not keep its user alive."""
+        """Have methods called until close(): `changed` and `failing` as :meth:`RouteCache.watch`
+        and :meth:`RouteCache.watch_errors` say, `expired` with a channel whose route is too old to
+        be used. They are held weakly: the cache may live as long as the process and must not keep
+        its user alive."""
         cache = self.cache
         on_change = WeakMethod(changed)
         on_expiry = WeakMethod(expired) if expired is not None else None
+        on_error = WeakMethod(failing) if failing is not None else None
 
         def tell_change(channel: str, old: Route, new: Route) -> None:
             if (method := on_change()) is not None:
@@ -82,11 +87,15 @@ class Router(Generic[ClientT]):
             else:
                 cache.unwatch(tell_change)
 
-        def tell_error(channel: str, _route: Route, _error: Exception | None) -> None:
-            if on_expiry is None or (method := on_expiry()) is None:
+        def tell_error(channel: str, route: Route, error: Exception | None) -> None:
+            if on_change() is None:  # all three belong to one object
                 cache.unwatch_errors(tell_error)
-            elif cache.peek(channel) is None:
-                method(channel)
+                return
+            if on_error is not None and (heed := on_error()) is not None:
+                heed(channel, route, error)
+            expire = on_expiry() if on_expiry is not None else None
+            if expire is not None and cache.peek(channel) is None:
+                expire(channel)
 
         def stop() -> None:
             cache.unwatch(tell_change)
@@ -126,6 +135,23 @@ class Router(Generic[ClientT]):
                     # Replaced, not changed: readers iterate without the lock.
                     self._clients = {**self._clients, place: client}
         return client
+
+    def open(self, place: Place) -> ClientT:
+        """A new native client of `place`, which nobody shares until :meth:`adopt`."""
+        return self._open_client(get_backend(place.backend), place)
+
+    def peek(self, place: Place) -> ClientT | None:
+        """The native client of `place` if there is one."""
+        return self._clients.get(place)
+
+    def adopt(self, place: Place, client: ClientT) -> None:
+        """From now on `client` is the one of `place`; the one before is the caller's."""
+        with self._lock:
+            self._clients = {**self._clients, place: client}
+
+    def supports(self, place: Place, capability: Capability) -> bool:
+        """Whether the backend of `place` declares `capability`."""
+        return capability in get_backend(place.backend).capabilities
 
     def clients(self) -> Collection[ClientT]:
         return self._clients.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
 from typing import Any
 
 from .backend.contract import BackendProducer
@@ -50,6 +51,8 @@ class Transactions:
         self._initialised: list[BackendProducer] = []
         self._open = False
         self._bound: BackendProducer | None = None
+        self._lock = Lock()
+        self._at_end: list[Callable[[], None]] = []
 
     @staticmethod
     def misuse(text: str) -> KafkaException:
@@ -66,10 +69,26 @@ class Transactions:
             self._initialised.append(client)
 
     def begin(self) -> None:
-        if self._open:
-            raise self.misuse("a transaction is open already")
-        self._open = True
-        self._bound = None
+        with self._lock:
+            if self._open:
+                raise self.misuse("a transaction is open already")
+            self._open = True
+            self._bound = None
+
+    def between(self, action: Callable[[], None]) -> None:
+        """Run `action` while no transaction is open: now, or at the end of the one that is."""
+        with self._lock:
+            if self._open:
+                self._at_end.append(action)
+            else:
+                action()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._open, self._bound = False, None
+            actions, self._at_end = self._at_end, []
+            for action in actions:
+                action()
 
     def bind(self, client: BackendProducer, what: str) -> None:
         """Called for the first message of each channel in each transaction."""
@@ -114,14 +133,14 @@ class Transactions:
         if self._bound is not None:
             # Stays open when this raises: the application decides to try again or to abort.
             self._bound.commit_transaction(timeout)
-        self._open, self._bound = False, None
+        self._end()
 
     def abort(self, timeout: float) -> None:
         if not self._open:
             raise self.misuse("no transaction is open")
         if self._bound is not None:
             self._bound.abort_transaction(timeout)
-        self._open, self._bound = False, None
+        self._end()
 
     def abandon(self, timeout: float) -> None:
         """The Producer closes: what is open is aborted. Where that fails, the broker aborts it
@@ -132,8 +151,10 @@ class Transactions:
         except KafkaException as error:
             _log.warning("the open transaction could not be aborted: %s", error)
         finally:
-            self._open, self._bound = False, None
+            self._end()
 
     def after_fork_in_child(self) -> None:
+        self._lock = Lock()
+        self._at_end = []
         self._initialised = []
         self._open, self._bound = False, None

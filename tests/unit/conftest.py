@@ -20,11 +20,16 @@ def kafka_error(code):
 class FakeProducer(BackendProducer):
     """Delivers when polled or flushed, unless `stuck`."""
 
-    def __init__(self, config):
+    def __init__(self, config, unreachable=(), on_failure=None, only_failures=False):
         self.config = dict(config)
+        self.unreachable = unreachable
+        self.on_failure = on_failure
+        self.only_failures = only_failures
         self.sent = []
         self.queue = deque()
+        self.purged = deque()
         self.stuck = False
+        self.dead = False
         self.full = False
         self.closed = 0
         self.calls = []
@@ -35,18 +40,33 @@ class FakeProducer(BackendProducer):
             if self.full:
                 raise BufferError("Local: Queue full")
             self.sent.append((topic, value, key, partition, timestamp, headers))
-            self.queue.append((on_delivery, Message(topic, 0, len(self.sent), key, value)))
+            callback = on_delivery or self.on_failure
+            produced = time.monotonic()
+            self.queue.append((callback, topic, key, value, len(self.sent), produced))
 
         return send
 
     def _serve(self):
         served = 0
         while self.queue and not self.stuck:
-            callback, message = self.queue.popleft()
+            self._report(self.queue.popleft(), None)
             served += 1
-            if callback is not None:
-                callback(None, message)
+        while self.purged:
+            self._report(*self.purged.popleft())
+            served += 1
         return served
+
+    def _report(self, entry, code):
+        callback, topic, key, value, offset, produced = entry
+        error = None if code is None else KafkaError(code)
+        if callback is not None and (error or not self.only_failures):
+            latency = time.monotonic() - produced
+            callback(error, Message(topic, 0, offset, key, value, error=error, latency=latency))
+
+    def fail(self, code, count=None):
+        """Let the oldest `count` messages (all) fail when next polled."""
+        for _ in range(len(self.queue) if count is None else count):
+            self.purged.append((self.queue.popleft(), code))
 
     def poll(self, timeout):
         served = self._serve()
@@ -58,24 +78,30 @@ class FakeProducer(BackendProducer):
         self._serve()
         if self.queue and timeout > 0:
             time.sleep(timeout)
-        return len(self.queue)
+        return len(self)
 
     def __len__(self):
-        return len(self.queue)
+        return len(self.queue) + len(self.purged)
 
     def list_topics(self, topic, timeout):
         self.calls.append(("list_topics", topic))
+        if self.dead or self.cluster_id in self.unreachable:
+            raise kafka_error(KafkaError._TRANSPORT)
         return ClusterMetadata(self.cluster_id, 1, {}, {})
 
     def close(self, timeout):
         self.closed += 1
         left = len(self.queue)
-        self.queue.clear()
+        self.fail(KafkaError._PURGE_QUEUE)
+        self._serve()
         return left
 
     def purge(self, in_queue, in_flight, blocking):
         self.calls.append(("purge", in_queue, in_flight, blocking))
-        self.queue.clear()
+        self.fail(KafkaError._PURGE_QUEUE)
+
+    def set_sasl_credentials(self, username, password):
+        self.calls.append(("credentials", username, password))
 
     def init_transactions(self, timeout):
         self.calls.append("init")
@@ -265,13 +291,13 @@ class FakeBackend(Backend):
         self.producers = []
         self.consumers = []
         self.refuse = {}
+        #: Bootstrap servers of clusters that answer no question.
+        self.unreachable = set()
 
     def open_producer(self, config, *, on_failure=None, only_failures=False):
         if (error := self.refuse.get(config["bootstrap.servers"])) is not None:
             raise error
-        self.producers.append(FakeProducer(config))
-        self.producers[-1].on_failure = on_failure
-        self.producers[-1].only_failures = only_failures
+        self.producers.append(FakeProducer(config, self.unreachable, on_failure, only_failures))
         return self.producers[-1]
 
     def open_consumer(self, config, origins):

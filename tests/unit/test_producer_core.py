@@ -408,6 +408,7 @@ def test_a_move_that_the_backend_refuses_leaves_the_old_place(world, caplog):
         producer.produce(A, b"1")
         world.backend.refuse["B:1"] = ConfigurationError("setting x is refused")
         world.put(A, "elsewhere", "B")
+        caplog.set_level("INFO", "kafkaroute.moves")
         wait_for(lambda: "setting x is refused" in caplog.text)
         producer.produce(A, b"2")
         assert [sent[1] for sent in world.on("A").sent] == [b"1", b"2"]
@@ -456,19 +457,26 @@ def test_a_move_does_not_close_the_client_of_a_channel_too_old(world):
         wait_for(
             lambda: any(c.config["bootstrap.servers"] == "C:1" for c in world.backend.producers)
         )
-        assert a not in [retired.client for retired in producer._retired]
+        assert a not in [link.client for link in producer._dispatch.retired]
 
 
-def test_a_client_whose_channel_moved_between_transactions_is_retired(world, producer):
-    producer.init_transactions()
-    producer.begin_transaction()
-    producer.produce(A, b"1")
-    producer.commit_transaction()
-    old = world.on("A")
-    world.put(A, "ta", "B")
-    producer._router.cache.invalidate(A)
-    producer.begin_transaction()
-    producer.produce(A, b"2")
-    producer.commit_transaction()
-    assert list(producer._router.clients()) == [world.on("B")]
-    assert [retired.client for retired in producer._retired] == [old]
+def test_a_channel_moves_between_transactions(world):
+    with Producer(world.settings(ttl=1)) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.produce(A, b"1")
+        old = world.on("A")
+        world.put(A, "ta", "B")
+        wait_for(lambda: len(world.backend.producers) == 2)
+        wait_for(lambda: producer.counters().get("opened"))
+        producer.produce(A, b"2")
+        producer.flush(1)
+        producer.commit_transaction()
+        assert [sent[1] for sent in old.sent] == [b"1", b"2"]
+        producer.begin_transaction()
+        producer.produce(A, b"3")
+        producer.commit_transaction()
+        new = world.on("B")
+        assert [sent[1] for sent in new.sent] == [b"3"]
+        assert new.calls[-3:] == ["init", "begin", "commit"]
+        assert old.closed == 1

@@ -1,0 +1,1 @@
+"""How a Producer follows its routes: hold, drain, rescue, release, close."""

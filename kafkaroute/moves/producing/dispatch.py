@@ -1,0 +1,318 @@
+"""Which native client sends which channel, right now."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ...backend.contract import Backend, DeliveryCallback
+from ...catalog.cache_entry import fresh_copy
+from ...errors import ClosedError
+from ...forking import abandon
+from ...messages import KafkaError, Message
+from ...route import Route
+from ...router import Place, Router
+from ...settings import Settings
+from ..events import Announcer
+from .link import Home, Link
+from .mover import Mover
+from .tracker import Pair, Tracker
+from .undelivered import Undelivered, report_of
+
+__all__ = ["Dispatch"]
+
+_log = logging.getLogger("kafkaroute.producer")
+
+#: Seconds between two warnings about messages that failed without a callback.
+_WARN_EVERY = 60.0
+
+
+class Dispatch:
+    """The state that produce(), the movers and the reports of native clients share.
+
+    Attributes:
+        senders: channel → how to send; a channel is missing until it is (again) looked up.
+        homes: channel → where it lives; kept while its sender is missing.
+        movers: link → what moves its channels, while there is something to move.
+        retired: links that no channel uses any more, until they are closed.
+        later: reports that a mover collected for the application.
+        busy: something moves, or there is something in `later`: poll() has to look.
+        activity: grows whenever messages leave the clients that len() counts.
+        reports: the application uses delivery callbacks.
+        closed: produce() is refused.
+        stopped: movers have ended for good.
+        given_up: messages that close() failed before any client had them.
+        bind: with transactions: called for the first message of each channel in each of them.
+        between: with transactions: runs a function when none is open.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.senders: dict[str, Pair] = {}
+        self.homes: dict[str, Home] = {}
+        self.lock = threading.RLock()
+        self.movers: dict[Link, Mover] = {}
+        self.retired: list[Link] = []
+        self.later: deque[tuple[DeliveryCallback, KafkaError | None, Message]] = deque()
+        self.busy = False
+        self.activity = 0
+        self.reports = False
+        self.closed = False
+        self.stopped = False
+        self.given_up = 0
+        self.announcer = Announcer(settings.on_route_change)
+        self.bind: Callable[[Link, str], None] | None = None
+        self.between: Callable[[Callable[[], None]], None] | None = None
+        self._expired: set[str] = set()
+        self._refused: dict[str, Exception] = {}
+        self._unheard = 0
+        self._warned_at = float("-inf")
+        self.router: Router[Link] = Router(settings, "produce", self._open)
+        self.router.follow(self.changed, self.expire)
+
+    def _open(self, backend: Backend, place: Place) -> Link:
+        redeliver = self.settings.redeliver
+        return Link(backend, place, self, redeliver=redeliver, reports=self.reports)
+
+    # Looking up.
+
+    def check_open(self) -> None:
+        if self.closed:
+            raise ClosedError("the Producer is closed")
+
+    def home(self, channel: str) -> Home:
+        """Where the channel lives; looked up and opened where it is not in use yet."""
+        home = self.homes.get(channel)
+        if home is None:
+            route = self.router.route(channel)
+            return Home(self.router.client(self.router.place(route)), route)
+        return home
+
+    def connect(self, channel: str, *, reports: bool = False) -> Pair:
+        """The senders of a channel that has none at the moment; asks the catalog where needed.
+
+        Args:
+            reports: the application comes with a delivery callback.
+        """
+        with self.lock:
+            self.check_open()
+            if (error := self._refused.get(channel)) is not None:
+                raise fresh_copy(error)
+            home = self.homes.get(channel)
+            if home is not None and channel not in self._expired:
+                return self._install(channel, home)
+        route = self.router.route(channel)  # may ask the catalog: not under the lock
+        with self.lock:
+            self.check_open()
+            self.reports = self.reports or reports
+            self._expired.discard(channel)
+            home = self.homes.get(channel)
+            if home is None:
+                home = Home(self.router.client(self.router.place(route)), route)
+                self.homes[channel] = home
+            elif home.route != route:
+                self.move(home.link, channel)
+            return self._install(channel, home)
+
+    def _install(self, channel: str, home: Home) -> Pair:
+        if self.bind is not None:
+            self.bind(home.link, channel)
+        pair = self.senders[channel] = home.link.pair(channel, home.route.topic)
+        return pair
+
+    def send(self, channel: str, *message: Any) -> None:
+        """Produce to wherever `channel` lives now, or is held."""
+        pair = self.senders.get(channel)
+        if pair is None:
+            pair = self.connect(channel)
+        pair[1](*message)
+
+    def channels_of(self, link: Link) -> list[str]:
+        """The channels that `link` sends. Lock held."""
+        return [channel for channel, home in self.homes.items() if home.link is link]
+
+    def forget_senders(self, channels: Iterable[str]) -> None:
+        """The next message of each looks its channel up. Lock held."""
+        for channel in channels:
+            self.senders.pop(channel, None)
+
+    # Following.
+
+    def changed(self, channel: str, _old: Route, _new: Route) -> None:
+        """A route changed (on the refresher's thread)."""
+        with self.lock:
+            if not self.closed and (home := self.homes.get(channel)) is not None:
+                self.move(home.link, channel)
+
+    def expire(self, channel: str) -> None:
+        """The route is too old to be used: the next produce() asks, and raises what it is told."""
+        with self.lock:
+            if channel in self.homes and channel not in self._expired:
+                self._expired.add(channel)
+                self.senders.pop(channel, None)
+                _log.error("channel %s: the catalog confirmed no route for too long", channel)
+
+    def move(self, link: Link, channel: str | None = None) -> None:
+        """Have a thread look what there is to do for `link` (and `channel`). Lock held."""
+        mover = self.movers.get(link)
+        if mover is not None:
+            mover.wake(channel)
+            return
+        if self.stopped:
+            return
+        mover = self.movers[link] = Mover(self, link)
+        self.busy = True
+        mover.wake(channel)
+        mover.start()
+
+    def retire_unused(self, link: Link) -> bool:
+        """Take `link` out of use if no channel lives there. Lock held."""
+        if any(home.link is link for home in self.homes.values()):
+            return False
+        if self.router.peek(link.place) is link:
+            self.router.forget(link.place)
+        if link not in self.retired:
+            self.retired.append(link)
+        return True
+
+    # What trackers hand in (see Desk).
+
+    def astray(self, tracker: Tracker, message: Undelivered, topic: str | None) -> bool:
+        with self.lock:
+            home = self.homes.get(message.channel)
+            if self.stopped or home is None:
+                return False
+            if home.link.tracker is not tracker or home.route.topic != topic:
+                self.activity += 1
+                home.link.strays.append(message)
+                self.move(home.link)
+                return True
+            route = self.router.cache.peek(message.channel)
+            if route is None or not self.leads_elsewhere(home, route):
+                return False
+            mover = self.movers.get(home.link)
+            if mover is not None and mover.refusal(message.channel, route) is not None:
+                return False
+            # It changed, and the mover has not come to it yet.
+            tracker.collect()
+            self.move(home.link, message.channel)
+            return tracker.take(message)
+
+    def leads_elsewhere(self, home: Home, route: Route) -> bool:
+        """Whether `route` is another place than `home`."""
+        return route.topic != home.route.topic or self.router.place(route) != home.link.place
+
+    def unheard(self, channel: str, error: KafkaError) -> None:
+        now = time.monotonic()
+        with self.lock:
+            self._unheard += 1
+            count, warn = self._unheard, now - self._warned_at > _WARN_EVERY
+            if warn:
+                self._warned_at = now
+        if warn:
+            text = "channel %s: a message without a delivery callback failed (%s); %d so far"
+            _log.warning(text, channel, error.name(), count)
+
+    def wants_reports(self, tracker: Tracker, channel: str, *message: Any) -> None:
+        """The client is replaced by one that reports successes, too; the message waits for it."""
+        with self.lock:
+            if self.stopped:
+                raise ClosedError("the Producer is closed")
+            self.reports = True
+            link = self.homes[channel].link
+            if link.tracker is tracker and link.hold is None:
+                self.hold(link)
+                self.move(link)
+            hold = link.hold
+        if hold is not None:
+            hold.append(channel, *message)
+        else:
+            self.send(channel, *message)
+
+    def hold(self, link: Link) -> None:
+        """From now on, produce() keeps what `link` would send. Lock held."""
+        self.activity += 1
+        link.new_hold(self.send)
+        self.forget_senders(self.channels_of(link))
+
+    # Looking.
+
+    def links(self) -> list[Link]:
+        """All that may have something to deliver."""
+        with self.lock:
+            return [*self.router.clients(), *self.retired]
+
+    def is_moving(self) -> bool:
+        """Whether some messages are on their way from one client to another."""
+        with self.lock:
+            return any(mover.active for mover in self.movers.values())
+
+    def rest(self) -> None:
+        """Let poll() take the short way again, if nothing moves any more."""
+        with self.lock:
+            self.busy = bool(self.movers or self.retired or self.later)
+
+    def counters(self) -> dict[str, int]:
+        """What happened so far: phases of moves, and messages that failed unheard."""
+        return {**self.announcer.counters(), "failed without a callback": self._unheard}
+
+    # The end.
+
+    def stop(self) -> None:
+        """End all movers; what they hold is reported as purged, in `later`."""
+        with self.lock:
+            self.stopped = True
+            movers = list(self.movers.values())
+            for mover in movers:
+                mover.stop()
+        for mover in movers:
+            mover.join()
+        for link in self.links():
+            self.give_up(link, end=True)
+
+    def give_up(self, link: Link, *, end: bool) -> None:
+        """Fail what the client does not have (it was never sent, or shall be sent again)."""
+        left = [*link.strays, *link.tracker.collected(go_on=not end)]
+        link.strays.clear()
+        if link.hold is not None:
+            left += link.hold.take_all(end=end)
+        self.given_up += len(left)
+        for message in left:
+            home = self.homes.get(message.channel)
+            topic = "" if home is None else home.route.topic
+            self.refuse(message, topic, KafkaError(KafkaError._PURGE_QUEUE))
+
+    def refuse(self, message: Undelivered, topic: str, error: KafkaError) -> None:
+        """A message failed for good before a client had it."""
+        if message.callback is None:
+            self.unheard(message.channel, error)
+        else:
+            self.later.append((message.callback, error, report_of(message, topic, error)))
+
+    def take_all(self) -> list[Link]:
+        """Every link, to be closed by the caller."""
+        with self.lock:
+            links = [*self.router.forget_all(), *self.retired]
+            self.retired = []
+            return links
+
+    def after_fork_in_child(self) -> None:
+        """Nothing of the parent's goes on here, neither clients nor moves nor reports."""
+        self.lock = threading.RLock()
+        for mover in self.movers.values():
+            mover.abandon()
+        for link in self.retired:
+            abandon(link)
+        self.senders.clear()
+        self.homes = {}
+        self.movers = {}
+        self.retired = []
+        self.later = deque()
+        self.busy = False
+        self._expired = set()
+        self.announcer = Announcer(self.settings.on_route_change)
+        self.router.after_fork_in_child()

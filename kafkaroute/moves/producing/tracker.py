@@ -1,0 +1,200 @@
+"""What became of the messages of one native client: who hears of it, and on which thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial as bind
+from typing import Any, Protocol, TypeAlias
+
+from ...backend.contract import DeliveryCallback, HeadersInput, Sender
+from ...messages import KafkaError, Message
+from .undelivered import Undelivered
+
+__all__ = ["Desk", "Full", "Pair", "Plain", "Tracker"]
+
+#: Sends value and key; the rest is default.
+Plain: TypeAlias = Callable[..., None]
+#: Sends value, key, partition, callback, timestamp, headers.
+Full: TypeAlias = Callable[..., None]
+#: What produce() finds for a channel.
+Pair: TypeAlias = tuple[Plain, Full]
+
+#: Reports of purge() and close(): the messages were given up on purpose.
+_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+
+
+class Desk(Protocol):
+    """Where a tracker hands in what it cannot settle by itself.
+
+    Attributes:
+        later: reports for the application, served by its next poll(), flush() or close().
+    """
+
+    later: deque[tuple[DeliveryCallback, KafkaError | None, Message]]
+
+    def astray(self, tracker: Tracker, message: Undelivered, topic: str | None) -> bool:
+        """A message failed outside a move. True when it follows its channel elsewhere."""
+
+    def unheard(self, channel: str, error: KafkaError) -> None:
+        """A message without a callback failed for good."""
+
+    def wants_reports(self, tracker: Tracker, channel: str, *message: Any) -> None:
+        """A message with a callback came to a client that reports failures only."""
+
+
+class Tracker:
+    """See the module's text. Reports arrive on whichever thread serves the native client.
+
+    Args:
+        desk: see :class:`Desk`.
+        default: the application's own default callback (``on_delivery`` of its configuration).
+        quiet: the client reports failures only, and the application expects no more than that
+            as long as it passes no callback.
+
+    Attributes:
+        diverted: how many movers serve the client: the application's callbacks wait on the desk.
+        rescuing: a purge is ours; else its reports are meant for the application.
+    """
+
+    def __init__(self, desk: Desk, default: DeliveryCallback | None, *, quiet: bool) -> None:
+        self._desk = desk
+        self._default = default
+        self.quiet = quiet
+        self.diverted = 0
+        self.rescuing = False
+        self._owners: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._collected: list[Undelivered] | None = None
+
+    # Sending.
+
+    def pair(self, channel: str, topic: str, send: Sender) -> Pair:
+        """The senders of `channel` over the client's own `send`."""
+        full = self._full(channel, send)
+        # A failure of a message without a wrapper tells no more than its topic, so only one
+        # channel of each topic may send that way.
+        if self._default is None and self._owners.setdefault(topic, channel) == channel:
+            return send, full
+
+        def plain(value: bytes | str | None, key: bytes | str | None) -> None:
+            full(value, key, -1, None, 0, None)
+
+        return plain, full
+
+    def _full(self, channel: str, send: Sender) -> Full:
+        default, report = self._default, self._report
+        known: tuple[object, DeliveryCallback | None] = (self, None)
+
+        def full(
+            value: bytes | str | None,
+            key: bytes | str | None,
+            partition: int,
+            callback: DeliveryCallback | None,
+            timestamp: int,
+            headers: HeadersInput | None,
+        ) -> None:
+            nonlocal known
+            if callback is None:
+                callback = default
+            elif self.quiet:
+                self._desk.wants_reports(
+                    self, channel, value, key, partition, callback, timestamp, headers
+                )
+                return
+            if headers is None and partition == -1 and not timestamp:
+                last = known  # one read: other threads replace it
+                if last[0] is not callback:
+                    known = last = (callback, self._wrapper(channel, callback))
+                send(value, key, -1, last[1])
+                return
+            kept = headers.copy() if isinstance(headers, list | dict) else headers
+            wrapper = bind(report, channel, callback, partition, timestamp, kept)
+            send(value, key, partition, wrapper, timestamp, headers)
+
+        return full
+
+    def _wrapper(self, channel: str, callback: DeliveryCallback | None) -> DeliveryCallback:
+        report = self._report
+
+        def wrapper(error: KafkaError | None, message: Message) -> None:
+            if error is None and callback is not None and not self.diverted:
+                callback(None, message)
+            else:
+                report(channel, callback, -1, 0, None, error, message)
+
+        return wrapper
+
+    # Reports.
+
+    def failed(self, error: KafkaError | None, message: Message) -> None:
+        """The native client's default callback: a message that was sent the plain way."""
+        if error is not None:
+            channel = self._owners[message.topic() or ""]
+            self._report(channel, None, -1, 0, None, error, message)
+
+    def _report(
+        self,
+        channel: str,
+        callback: DeliveryCallback | None,
+        partition: int,
+        timestamp: int,
+        headers: HeadersInput | None,
+        error: KafkaError | None,
+        message: Message,
+    ) -> None:
+        if error is not None and (self.rescuing or error.code() not in _PURGED):
+            landed = message.partition()
+            undelivered = Undelivered(
+                channel,
+                message.value(),
+                message.key(),
+                partition,
+                callback,
+                timestamp,
+                headers,
+                time.time() - (message.latency() or 0.0),
+                landed,
+            )
+            if self.take(undelivered) or self._desk.astray(self, undelivered, message.topic()):
+                return
+        if callback is None:
+            if error is not None:
+                self._desk.unheard(channel, error)
+        elif self.diverted:
+            self._desk.later.append((callback, error, message))
+        else:
+            callback(error, message)
+
+    def divert(self, more: int) -> None:
+        """Begin (1) or end (-1) to keep the application's callbacks for its own threads."""
+        with self._lock:
+            self.diverted += more
+
+    # Collecting what a move will produce again.
+
+    def take(self, message: Undelivered) -> bool:
+        with self._lock:
+            if self._collected is None:
+                return False
+            self._collected.append(message)
+            return True
+
+    def collect(self) -> None:
+        """From now on failures are kept for :meth:`collected`."""
+        with self._lock:
+            if self._collected is None:
+                self._collected = []
+
+    def collected(self, *, go_on: bool) -> list[Undelivered]:
+        """What failed since, as reported; `go_on` keeps collecting."""
+        with self._lock:
+            taken, self._collected = self._collected or [], [] if go_on else None
+            return taken
+
+    def waiting(self) -> int:
+        """How many messages are collected."""
+        collected = self._collected
+        return len(collected) if collected else 0
