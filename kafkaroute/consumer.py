@@ -16,6 +16,7 @@ from .errors import ClosedError, ConfigurationError, KafkaException
 from .forking import on_fork
 from .members import FairPoll, Member
 from .messages import KafkaError, Message, Origin, kafka_exception
+from .moves.consuming.beginning import unfinished_routes
 from .route import Route
 from .router import Place, Router
 from .settings import Settings
@@ -81,24 +82,55 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             Channel.parse(channel)
         with self._turn():
             routes = self._router.routes(wanted)
-            shares: dict[Place, list[Route]] = {}
-            for route in routes:
-                shares.setdefault(self._router.place(route), []).append(route)
-            if self._rebalancing is not None and self._rebalancing.member.place not in shares:
-                raise kafka_exception(
-                    KafkaError._STATE,
-                    "a rebalance callback cannot unsubscribe from the cluster it is called for",
-                )
-            members = [self._router.client(place) for place in shares]
-            self._moves.drop(self._moves.ways)
-            self._part(keep=members)
+            members, chains = self._lodge(routes)
+            self._moves.drop(self._moves.ways.keys() - set(wanted))
+            self._part(keep=list(members))
             self._callbacks = (on_assign, on_revoke, on_lost)
             self._manual = False
-            for member in members:
-                member.serve(shares[member.place])
+            for member, topics in members.items():
+                member.read(topics)
                 self._subscribe_natively(member, member.wanted())
             self._members.all = tuple(members)
             self._subscription = (wanted, on_assign, on_revoke, on_lost)
+            self._set_out(routes, chains)
+
+    def _lodge(
+        self, routes: Sequence[Route]
+    ) -> tuple[dict[Member, dict[str, str]], dict[str, list[Route]]]:
+        """Which member is to read which topics (channel → topic), and the way of each channel that
+        is new. Channels that are read stay where they are, until their move is over; others begin
+        where their group has something left."""
+        chains: dict[str, list[Route]] = {}
+        shares: dict[Place, dict[str, str]] = {}
+        for route in routes:
+            reader = self._members.of_channel(route.channel)
+            if reader is not None and self._subscription is not None and not self._manual:
+                shares.setdefault(reader.place, {})[route.channel] = reader.topics[route.channel]
+                for stage in self._moves.stages(route.channel):
+                    shares.setdefault(stage.place, {})
+            else:
+                chain = [*unfinished_routes(self._router, route), route]
+                first = chain[0]
+                chains[route.channel] = chain
+                shares.setdefault(self._router.place(first), {})[route.channel] = first.topic
+        if self._rebalancing is not None and self._rebalancing.member.place not in shares:
+            raise kafka_exception(
+                KafkaError._STATE,
+                "a rebalance callback cannot unsubscribe from the cluster it is called for",
+            )
+        members = {self._router.client(place): topics for place, topics in shares.items()}
+        return members, chains
+
+    def _set_out(self, routes: Sequence[Route], chains: Mapping[str, list[Route]]) -> None:
+        """Begin the moves that a subscription brings with it."""
+        for route in routes:
+            chain = chains.get(route.channel)
+            if chain is None:
+                self._moves.follow(route.channel, self._routes[route.channel], route)
+            elif len(chain) > 1:
+                self._moves.begin(route.channel, chain)
+        self._routes = {route.channel: route for route in routes}
+        self._moving = self._moving or self._moves.active
 
     def _subscribe_again(self) -> None:
         if self._subscription is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,9 +11,11 @@ from weakref import WeakMethod
 
 from .backend.contract import AssignmentCallback
 from .consumer_state import ConsumerState
+from .errors import KafkaException
 from .members import FairPoll, Member, WatchedPoll
 from .messages import TopicPartition
 from .moves.consuming.machine import ConsumerMoves
+from .moves.consuming.noting import Awaited, held_partitions
 from .moves.events import Phase, RouteChange, RouteStatus, Spot
 from .rebalances import Rebalance
 from .route import Route
@@ -20,12 +23,16 @@ from .router import Router
 
 __all__ = ["MovingCalls", "RebalanceCallback"]
 
+_log = logging.getLogger("kafkaroute.consumer")
+
 
 #: Called as (consumer, partitions).
 RebalanceCallback: TypeAlias = "Callable[[Any, list[TopicPartition]], Any]"
 
 #: Seconds between two steps of the moves under way.
 _STEP = 0.05
+#: Seconds for the question for notes, in a rebalance callback.
+_NOTES_PATIENCE = 1.0
 
 
 class MovingCalls(ConsumerState):
@@ -33,6 +40,8 @@ class MovingCalls(ConsumerState):
 
     def __init__(self, router: Router[Member]) -> None:
         super().__init__(router)
+        #: The routes that subscribe() began with.
+        self._routes: dict[str, Route] = {}
         #: on_assign, on_revoke, on_lost of the last subscribe().
         self._callbacks: tuple[RebalanceCallback | None, ...] = (None, None, None)
         self._moves = ConsumerMoves(router, self._members, self)
@@ -185,6 +194,7 @@ class MovingCalls(ConsumerState):
 
     def _assigned(self, member: Member, partitions: list[TopicPartition]) -> None:
         stopped = self._moves.gate.came(member, partitions)
+        stopped += self._held_by_others(member, partitions)
         context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
         try:
             if shown := member.shown(partitions):
@@ -202,6 +212,31 @@ class MovingCalls(ConsumerState):
                 pause = [one for one in stopped if (one.topic, one.partition) not in chosen]
                 if pause:
                     member.client.pause(pause)
+
+    def _held_by_others(
+        self, member: Member, partitions: Sequence[TopicPartition]
+    ) -> list[TopicPartition]:
+        """What other members hold, as their notes say; asked once for each topic, when this member
+        joins, and again while it waits."""
+        moves = self._moves
+        held: list[TopicPartition] = []
+        for channel, topic in member.topics.items():
+            came = [TopicPartition(topic, p.partition) for p in partitions if p.topic == topic]
+            if not came or channel in moves.ways:
+                continue
+            if topic in member.joined and not moves.is_awaiting(channel):
+                continue
+            try:
+                numbers = held_partitions(member.client.committed(came, _NOTES_PATIENCE))
+            except KafkaException as error:
+                _log.info("channel %s: the notes of its group are not known: %s", channel, error)
+                continue
+            member.joined.add(topic)
+            if waiting := [one for one in came if one.partition in numbers]:
+                moves.wait_for(Awaited(member, channel, waiting))
+                held += waiting
+                self._moving = True
+        return held
 
     def _revoked(self, member: Member, partitions: list[TopicPartition]) -> None:
         self._taken(member, partitions, self._callbacks[1])

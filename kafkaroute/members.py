@@ -38,6 +38,7 @@ class Member:
         paused: what the application paused, as (topic, partition).
         cluster_id: the Kafka cluster's id, where somebody has asked.
         subscribed: what the native consumer was told last.
+        joined: topics whose notes of other members were read.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Member:
         "held",
         "hidden",
         "idle_until",
+        "joined",
         "left",
         "origins",
         "paused",
@@ -67,11 +69,12 @@ class Member:
         self.paused: set[tuple[str, int]] = set()
         self.cluster_id: str | None = None
         self.subscribed: list[str] = []
+        self.joined: set[str] = set()
         self.idle_until = 0.0
 
     def serve(self, routes: Iterable[Route]) -> None:
         """Read exactly these routes from now on, beside what is held and watched."""
-        self._read({route.channel: route.topic for route in routes})
+        self.read({route.channel: route.topic for route in routes})
 
     def adopt(self, route: Route) -> None:
         """Read one more route."""
@@ -97,13 +100,13 @@ class Member:
         """The channel is read from `topic` here from now on."""
         self.held -= {topic}
         self.left -= {topic}
-        self._read({**self.topics, channel: topic})
+        self.read({**self.topics, channel: topic})
 
     def leave(self, channel: str, *, beside: bool = False) -> None:
         """The channel is read elsewhere; its topic here is watched for late messages, or read
         beside the other one."""
         topic = self.topics[channel]
-        self._read({c: t for c, t in self.topics.items() if c != channel})
+        self.read({c: t for c, t in self.topics.items() if c != channel})
         if topic not in self.topics.values():
             self.left |= {topic}
             self.beside |= {topic} if beside else frozenset()
@@ -126,7 +129,8 @@ class Member:
         """The topics to subscribe to."""
         return sorted({*self.topics.values(), *self.held, *self.left})
 
-    def _read(self, topics: dict[str, str]) -> None:
+    def read(self, topics: dict[str, str]) -> None:
+        """Read exactly these (channel → topic) from now on, beside what is held and watched."""
         self.topics = topics
         fresh: dict[str, Origin] = {}
         for channel, topic in topics.items():

@@ -170,7 +170,9 @@ class Leaving:
         self._others.is_news(
             {n: (one.read, one.high) for n, one in look.partitions.items() if n not in own}, now
         )
-        stuck = self._mine.still(now) >= self._patience
+        # A look that began soon after the last message may have missed its commit.
+        calm = self._mine.still(now)
+        stuck = calm >= self._patience and now - look.at <= calm - self._patience / 2
         if self._reported is None and (stuck or (look.untouched and not self.commits)):
             # A partition that gave nothing all that time has nothing for us: it was started at its
             # end ("latest"), or holds only what nobody is given.

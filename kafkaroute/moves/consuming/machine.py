@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Sequence
 
 from ...errors import KafkaException
 from ...members import Member, Members
@@ -17,6 +17,7 @@ from .entering import Entering
 from .gate import Gate
 from .ground import Ground
 from .leaving import Leaving, Outcome
+from .noting import Awaited, Noting
 from .placing import Placing
 from .policy import WindowPolicy
 from .scouting import Scouting
@@ -52,12 +53,14 @@ class ConsumerMoves:
         self.ways: dict[str, Way] = {}
         self._commit_at = 0.0
         self._troubles: dict[str, str] = {}
+        self._awaited: list[Awaited] = []
         self._telling = Telling()
         self._tell = self._telling.tell
         self.events = self._telling.events
         self.announcer = Announcer(self._settings.on_route_change)
         self._scouting = Scouting(self._settings)
         self._placing = Placing(self._settings)
+        self._noting = Noting()
         self._entering = Entering(router, members, ground, self.ways, self._telling)
         self._confirming = Confirming(router, self.follow)
         self.gate = Gate(self.ways, members, self._confirming.still_left)
@@ -67,7 +70,27 @@ class ConsumerMoves:
     @property
     def active(self) -> bool:
         """Whether anything moves."""
-        return bool(self.ways)
+        return bool(self.ways or self._awaited)
+
+    def begin(self, channel: str, routes: Sequence[Route]) -> None:
+        """A subscription begins with places that the group has not finished: the first of `routes`
+        is read already, the others follow."""
+        member = self._members.of_channel(channel)
+        assert member is not None
+        first = Stage(routes[0], member.place, State.READ, by_move=True)
+        first.member = member
+        way = self.ways[channel] = Way(channel, first)
+        for route in routes[1:]:
+            self._append(way, route)
+
+    def wait_for(self, awaited: Awaited) -> None:
+        """Partitions that this member joined while others hold them."""
+        others = [one for one in self._awaited if one.channel != awaited.channel]
+        self._awaited[:] = [*others, awaited]
+
+    def is_awaiting(self, channel: str) -> bool:
+        """Whether partitions of the channel are held by other members."""
+        return any(one.channel == channel for one in self._awaited)
 
     def follow(self, channel: str, old: Route, new: Route) -> None:
         """The catalog answers another route for a channel that is read."""
@@ -82,7 +105,7 @@ class ConsumerMoves:
             way = Way(channel, first)
         place = self._router.place(new)
         last = way.stages[-1]
-        if last.is_at(place, new.topic):
+        if last.is_at(self._members.current(place), new.topic):
             last.route = new
             return
         self.ways[channel] = way
@@ -90,13 +113,16 @@ class ConsumerMoves:
         if left is not None:
             self._turn_back(way, left, new)
             return
-        stage = Stage(new, place, State.OPENING, by_move=True)
-        way.stages.append(stage)
-        self._tell(way, Phase.SEEN, last, stage)
+        self._append(way, new)
         # The channels of one place mostly move together: have the catalog asked for them now.
         for other in member.topics:
             if other != channel and other not in self.ways:
                 self._router.cache.refresh(other)
+
+    def _append(self, way: Way, new: Route) -> None:
+        last = way.stages[-1]
+        way.stages.append(Stage(new, self._router.place(new), State.OPENING, by_move=True))
+        self._tell(way, Phase.SEEN, last, way.stages[-1])
 
     def _turn_back(self, way: Way, back: Stage, new: Route) -> None:
         """The channel returns to a place that is still watched: hold it where it stands."""
@@ -110,7 +136,7 @@ class ConsumerMoves:
         self._entering.pause(back, way.channel)
         self._tell_held(way, last, back)
 
-    def drop(self, channels: Iterable[str]) -> None:
+    def drop(self, channels: Collection[str]) -> None:
         """These channels are not read any more, or not by a subscription."""
         for channel in list(channels):
             way = self.ways.pop(channel, None)
@@ -123,17 +149,25 @@ class ConsumerMoves:
                     stage.member.forget(stage.topic)
             if way.leaving is not None:
                 way.leaving.stop()
+        self._awaited = [one for one in self._awaited if one.channel not in channels]
         self._keep_scouts()
 
     def close(self) -> None:
         """Free what runs in the background; the members are the Consumer's to close."""
         self.drop(self.ways)
+        self._awaited = []
 
     def after_fork_in_child(self) -> None:
         """Threads and native consumers stayed in the parent."""
         self.ways.clear()
+        self._awaited = []
         self._scouting.after_fork_in_child()
         self.events.clear()
+
+    def stages(self, channel: str) -> list[Stage]:
+        """The channel's places that have a native consumer, while it moves."""
+        way = self.ways.get(channel)
+        return [] if way is None else way.live()
 
     def status(self, channel: str) -> RouteStatus | None:
         """How the channel's move stands; None where it does not move."""
@@ -155,17 +189,30 @@ class ConsumerMoves:
         """Do what is due. Raises only what the application's callbacks raise."""
         self._commit_often(now)
         for way in list(self.ways.values()):
-            try:
-                self._step(way, now)
-            except KafkaException as error:
-                # A broker that does not answer just now; tried again at the next step.
-                if self._troubles.get(way.channel) != str(error):
-                    self._troubles[way.channel] = str(error)
-                    _log.warning("channel %s: its move waits: %s", way.channel, error)
+            self._try(way.channel, lambda way=way: self._step(way, now))  # type: ignore[misc]
             if not way.moves:
                 del self.ways[way.channel]
                 self._troubles.pop(way.channel, None)
+        for awaited in list(self._awaited):
+            self._try(awaited.channel, lambda awaited=awaited: self._admit(awaited, now))  # type: ignore[misc]
         self._keep_scouts()
+
+    def _try(self, channel: str, what: Callable[[], None]) -> None:
+        """A broker that does not answer just now is asked again at the next step."""
+        try:
+            what()
+        except KafkaException as error:
+            if self._troubles.get(channel) != str(error):
+                self._troubles[channel] = str(error)
+                _log.warning("channel %s: its move waits: %s", channel, error)
+
+    def _admit(self, awaited: Awaited, now: float) -> None:
+        paused = awaited.member.paused
+        free = [one for one in awaited.step(now) if (one.topic, one.partition) not in paused]
+        if free:
+            awaited.member.client.resume(free)
+        if not awaited.waiting:
+            self._awaited.remove(awaited)
 
     def _step(self, way: Way, now: float) -> None:
         for stage in way.stages[1:]:
@@ -187,6 +234,8 @@ class ConsumerMoves:
             self._release(way, beside=True)
             return
         leaving = way.leaving or self._begin_leaving(way, head, coming, now)
+        if leaving.commits:
+            self._noting.hold(head, coming, self._scouting.window(head))
         if any(one.is_at(head.place, head.topic) for one in way.stages[1:]):
             leaving.cut_here(now)
         if now >= leaving.since:
@@ -248,6 +297,7 @@ class ConsumerMoves:
         old, new = way.stages[0], way.stages[1]
         assert old.member is not None
         assert new.member is not None
+        self._noting.release(new)
         failure: BaseException | None = None
         if not beside:
             failure = self._take_from_application(old)
@@ -312,6 +362,8 @@ class ConsumerMoves:
             self._tell_late(way, stage)
         way.left.remove(stage)
         self._tell(way, Phase.DONE, stage, way.head)
+        group = str(stage.place.config.get("group.id", ""))
+        self._router.cache.unfinished.finish(way.channel, stage.route, group)
         member = stage.member
         assert member is not None
         used = [one for other in self.ways.values() for one in other.live()]

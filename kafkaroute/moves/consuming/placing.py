@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from ...errors import KafkaException
-from ...messages import OFFSET_BEGINNING, TopicPartition
+from ...messages import TopicPartition
 from ...settings import Settings
 from .stages import Stage, State
-from .starting import start_offsets, to_be_read
+from .starting import resolved, start_offsets
 
 __all__ = ["Placing"]
 
@@ -55,6 +55,8 @@ class Placing:
             carried = stage.positions.pop(one.partition, -1)
             if carried > one.offset:
                 seeks.append(TopicPartition(one.topic, one.partition, carried))
+            elif one.offset < 0 and one.partition in stage.starts:
+                seeks.append(TopicPartition(one.topic, one.partition, stage.starts[one.partition]))
             elif one.offset < 0:
                 unknown.append(one)
         starts = self._starts(stage, unknown, window)
@@ -77,18 +79,13 @@ class Placing:
         if self._settings.on_move_start == "timestamp":
             since = stage.wall - window
         starts = start_offsets(client, unknown, stage.route.start_at, since, _PATIENCE)
-        numbers = ", ".join(str(one.partition) for one in starts)
-        first = "at the beginning" if starts[0].offset == OFFSET_BEGINNING else "as told"
-        try:
-            count = to_be_read(client, starts, _PATIENCE)
-        except KafkaException as error:
-            _log.info("%s [%s] starts %s (%s)", stage.topic, numbers, first, error)
-        else:
-            _log.info(
-                "%s [%s] has no committed offset and starts %s: %d messages to read",
-                stage.topic,
-                numbers,
-                first,
-                count,
-            )
-        return starts
+        absolute, count = resolved(client, starts, _PATIENCE)
+        stage.starts |= {one.partition: one.offset for one in absolute}
+        _log.info(
+            "%s [%s] has no committed offset and starts at %s: %d messages to read",
+            stage.topic,
+            ", ".join(str(one.partition) for one in absolute),
+            ", ".join(str(one.offset) for one in absolute),
+            count,
+        )
+        return absolute

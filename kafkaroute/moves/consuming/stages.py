@@ -43,6 +43,9 @@ class Stage:
             beginning.
         unplaced: partitions that are paused until it is known where to start.
         positions: partition → where to go on, carried over from a native consumer that was closed.
+        starts: partition → offset where the group begins, of those without a committed one.
+        note_of, noted: the old place that the ``held`` notes name, and until when each partition's
+            note holds.
         returned: partition → offset of the first message that slipped through a pause.
         beside: left, but read beside the new place (``on_move="overlap"``).
         late: messages that came from it after it was left, and are not yet told of.
@@ -56,12 +59,15 @@ class Stage:
         "heard",
         "late",
         "member",
+        "note_of",
+        "noted",
         "opened",
         "opening",
         "place",
         "positions",
         "returned",
         "route",
+        "starts",
         "state",
         "told",
         "topic",
@@ -83,6 +89,9 @@ class Stage:
         self.told: str | None = None
         self.unplaced: set[int] = set()
         self.positions: dict[int, int] = {}
+        self.starts: dict[int, int] = {}
+        self.note_of: str | None = None
+        self.noted: dict[int, float] = {}
         self.returned: dict[int, int] = {}
         self.beside = False
         self.late = 0

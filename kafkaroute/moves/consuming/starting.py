@@ -8,7 +8,7 @@ from datetime import datetime
 from ...backend.contract import BackendConsumer
 from ...messages import OFFSET_BEGINNING, OFFSET_END, TopicPartition
 
-__all__ = ["start_offsets", "to_be_read"]
+__all__ = ["resolved", "start_offsets"]
 
 
 def start_offsets(
@@ -39,14 +39,18 @@ def start_offsets(
     return list(client.offsets_for_times(wanted, timeout))
 
 
-def to_be_read(client: BackendConsumer, starts: Sequence[TopicPartition], timeout: float) -> int:
-    """How many messages lie between `starts` and the ends; what compaction took is counted."""
-    total = 0
+def resolved(
+    client: BackendConsumer, starts: Sequence[TopicPartition], timeout: float
+) -> tuple[list[TopicPartition], int]:
+    """`starts` as absolute offsets, and how many messages lie between them and the ends (what
+    compaction took is counted)."""
+    absolute, total = [], 0
     for one in starts:
         low, high = client.get_watermark_offsets(one, timeout, False)
         first = {OFFSET_BEGINNING: low, OFFSET_END: high}.get(one.offset, max(low, one.offset))
+        absolute.append(_at(one, first))
         total += max(0, high - first)
-    return total
+    return absolute, total
 
 
 def _at(partition: TopicPartition, offset: int) -> TopicPartition:

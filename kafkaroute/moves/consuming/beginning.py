@@ -1,0 +1,44 @@
+"""A subscription that begins in the middle of a move, or after one."""
+
+from __future__ import annotations
+
+import logging
+
+from ...backend.registry import get_backend
+from ...members import Member
+from ...route import Route
+from ...router import Router
+from ..scout import Scout
+
+__all__ = ["unfinished_routes"]
+
+_log = logging.getLogger("kafkaroute.moves")
+
+#: Seconds for a look at an older place.
+_PATIENCE = 3.0
+
+
+def unfinished_routes(router: Router[Member], route: Route) -> list[Route]:
+    """Older routes of a channel that the group has to read to the end before `route`, oldest first.
+
+    Known from the answer's ``previous`` and from the snapshot. One in which the group has never
+    committed anything is none of its business, and is said to be finished.
+    """
+    group = str(router.place(route).config.get("group.id", ""))
+    unfinished = router.cache.unfinished
+    found = []
+    for older in unfinished.of(route.channel, group):
+        place = router.place(older)
+        scout = Scout(get_backend(place.backend), place.config)
+        try:
+            look = scout.look(older.topic, _PATIENCE)
+        finally:
+            scout.close()
+        if look.untouched:
+            unfinished.finish(route.channel, older, group)
+            continue
+        unfinished.keep(route.channel, older)
+        found.append(older)
+    if found:
+        _log.info("channel %s: %d earlier place(s) to be finished first", route.channel, len(found))
+    return found

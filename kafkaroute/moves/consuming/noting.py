@@ -1,0 +1,116 @@
+"""Telling members that join or restart that a place is held: notes beside committed offsets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ...errors import KafkaException
+from ...members import Member
+from ...messages import TopicPartition
+from ..notes import Note, NoteState, former, parse, with_note
+from .stages import Stage
+from .standing import partitions_of
+
+__all__ = ["Awaited", "Noting"]
+
+#: Seconds for one question to the broker.
+_PATIENCE = 1.0
+#: A hold is announced for at least so many seconds, and anew when half of them are over.
+_LEAST = 60.0
+#: Seconds between two looks at the notes of others.
+_LOOK = 0.5
+
+
+class Noting:
+    """Writes the notes of this member's partitions; see :mod:`kafkaroute.moves.notes`."""
+
+    def hold(self, old: Stage, held: Stage, window: float) -> None:
+        """Say that `held` waits for `old`, where that is not said yet."""
+        now = time.time()
+        if held.unplaced or not (own := self._unsaid(held, now)):
+            return
+        until = now + max(_LEAST, 2 * window)
+        old_id = old.cluster_id or old.route.cluster_id or ""
+        held.note_of = former(old_id, old.topic, old.route.generation)
+        self._write(held, own, Note(NoteState.HELD, held.note_of, int(until)))
+        held.noted = {one.partition: until for one in own}
+
+    @staticmethod
+    def _unsaid(held: Stage, now: float) -> list[TopicPartition]:
+        own = partitions_of(held)
+        for number in held.noted.keys() - {one.partition for one in own}:
+            del held.noted[number]
+        soon = now + _LEAST / 2
+        if all(held.noted.get(one.partition, 0.0) > soon for one in own):
+            return []
+        return own
+
+    def release(self, held: Stage) -> None:
+        """Say that it may be read. Best effort: a note ends by itself."""
+        if held.note_of is None or not held.noted:
+            return
+        note = Note(NoteState.RELEASED, held.note_of, int(time.time()))
+        self._write(held, partitions_of(held), note)
+        held.note_of, held.noted = None, {}
+
+    @staticmethod
+    def _write(stage: Stage, own: Sequence[TopicPartition], note: Note) -> None:
+        assert stage.member is not None
+        client = stage.member.client
+        wanted = [TopicPartition(one.topic, one.partition) for one in own]
+        committed = client.committed(wanted, _PATIENCE) if wanted else []
+        if changed := with_note(note, committed, stage.starts):
+            client.commit(changed, True)
+
+
+class Awaited:
+    """Partitions that this member joined while others hold them.
+
+    Args:
+        partitions: bare; they are paused.
+    """
+
+    def __init__(self, member: Member, channel: str, partitions: Sequence[TopicPartition]) -> None:
+        self.member = member
+        self.channel = channel
+        self.topic = partitions[0].topic
+        self.waiting = {one.partition for one in partitions}
+        self._all: list[TopicPartition] = []
+        self._next = 0.0
+
+    def step(self, now: float) -> list[TopicPartition]:
+        """Those that may be read now.
+
+        Raises KafkaException: the broker does not answer just now."""
+        if now < self._next or not self.waiting:
+            return []
+        self._next = now + _LOOK
+        client = self.member.client
+        self.waiting &= {one.partition for one in client.assignment() if one.topic == self.topic}
+        if not self._all:
+            topic = client.list_topics(self.topic, _PATIENCE).topics[self.topic]
+            self._all = [TopicPartition(self.topic, number) for number in topic.partitions]
+        held = held_partitions(client.committed(self._all, _PATIENCE))
+        free = self.waiting - held
+        self.waiting -= free
+        return [TopicPartition(self.topic, number) for number in sorted(free)]
+
+
+def held_partitions(committed: Sequence[TopicPartition]) -> set[int]:
+    """Partitions that a note holds, and no note of the same move releases.
+
+    Raises KafkaException: one could not be asked."""
+    now = time.time()
+    notes = {}
+    for one in committed:
+        if one.error is not None:
+            raise KafkaException(one.error)
+        if one.offset >= 0 and (note := parse(one.metadata)) is not None:
+            notes[one.partition] = note
+    released = {note.old for note in notes.values() if note.state is NoteState.RELEASED}
+    return {
+        number
+        for number, note in notes.items()
+        if note.state is NoteState.HELD and note.at > now and note.old not in released
+    }
