@@ -170,7 +170,7 @@ class Group:
             for key, count in sent.items()
             if (missing := sorted(set(range(count)) - set(self.read[channel, key])))
         }
-        assert not lost, self.phases(channel)
+        assert not lost, (lost, dict(sent), [str(e) for e in self.events])
 
     def reordered(self, channel):
         """First readings that came after a higher number of the same key."""
@@ -314,7 +314,7 @@ def test_an_application_that_commits_by_itself(real_world, every):
         late_producers(load, target, group, count=2)
         group.await_phase(Phase.LEFT, 2, 60)
 
-    group, channel = run_move(
+    group, _ = run_move(
         world,
         2,
         do,
@@ -355,6 +355,7 @@ def test_a_member_that_joins_during_the_hold_waits(real_world):
         load.go_to(*target)
         group.add("latest")
         time.sleep(0.5)
+        assert Phase.LEFT not in group.phases()
         group.await_phase(Phase.LEFT, 1, 40)
 
     run_move(world, 1, do, move_window=4.0)

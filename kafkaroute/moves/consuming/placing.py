@@ -53,7 +53,7 @@ class Placing:
             if one.error is not None:
                 raise KafkaException(one.error)
             carried = stage.positions.pop(one.partition, -1)
-            if carried > one.offset:
+            if carried >= 0 and carried > one.offset:
                 seeks.append(TopicPartition(one.topic, one.partition, carried))
             elif one.offset < 0 and one.partition in stage.starts:
                 seeks.append(TopicPartition(one.topic, one.partition, stage.starts[one.partition]))
