@@ -11,21 +11,45 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from .rules_model import Asked, ChannelKey, Cluster, Move, Target, channel_key
+from .rules_model import (
+    Asked,
+    ChannelKey,
+    Cluster,
+    Lookup,
+    Move,
+    Predicate,
+    Rule,
+    Target,
+    channel_key,
+)
 from .rules_places import Place, has_tags, same_place
 
-__all__ = ["Earlier", "Epoch", "History", "Moved", "Track"]
+__all__ = ["Earlier", "Entry", "Epoch", "EntryKey", "History", "Moved", "Track"]
+
+#: A cluster's name, the number of one of its rules, a key of that rule's table.
+EntryKey = tuple[str, int, str]
+
+
+class Entry(NamedTuple):
+    """An entry of a table came into force, or (None) ceased to be."""
+
+    version: int
+    at: datetime
+    target: Target | None
 
 
 class Epoch(NamedTuple):
-    """`clusters` came into force at `at` (with a zone), as version `version` of the rules.
+    """Clusters that came into force at `at` (with a zone), as version `version` of the rules, and
+    what changed in their tables until the next epoch began.
 
-    A cluster that did not change is the same object in every epoch.
+    Nearly all edits are edits of tables: a question's rule is found once an epoch, not once an
+    edit. A cluster that did not change is the same object in every epoch.
     """
 
     version: int
     at: datetime
     clusters: tuple[Cluster, ...]
+    entries: Mapping[EntryKey, tuple[Entry, ...]]
 
 
 class Moved(NamedTuple):
@@ -86,19 +110,13 @@ class History:
         self, asked: Asked, tags: Mapping[str, str]
     ) -> Iterator[tuple[int, datetime, Place | None]]:
         """Each time when the place may have changed, and the place from then on."""
-        by_cluster: dict[int, tuple[Target | None] | None] = {}
         clusters: list[Cluster] = []
         by_rules: Place | None = None
         move: Move | None = None
-        changes: list[Epoch | Moved] = [
-            *self.epochs,
-            *self.moved.get(channel_key(asked.channel), ()),
-        ]
-        changes.sort(key=lambda change: change.version)
+        changes = self._changes(asked, tags)
         for number, change in enumerate(changes):
-            if isinstance(change, Epoch):
-                clusters = [c for c in change.clusters if has_tags(c.tags, tags)]
-                by_rules = _place_by_rules(clusters, asked, by_cluster)
+            if isinstance(change, _Ruled):
+                clusters, by_rules = change.clusters, change.place
             else:
                 move = change.move
             if number + 1 < len(changes) and changes[number + 1].version == change.version:
@@ -110,19 +128,66 @@ class History:
                         place = Place(cluster, move.target)
             yield change.version, change.at, place if place and place.target else None
 
+    def _changes(self, asked: Asked, tags: Mapping[str, str]) -> list[_Ruled | Moved]:
+        verdicts = _Verdicts(asked)
+        changes: list[_Ruled | Moved] = []
+        for version, at, all_clusters, entries in self.epochs:
+            clusters = [cluster for cluster in all_clusters if has_tags(cluster.tags, tags)]
+            found = verdicts.of(clusters)
+            if found is None:
+                changes.append(_Ruled(version, at, clusters, None))
+                continue
+            cluster, number, rule = found
+            place = Place(cluster, rule.topic.target(asked.channel))
+            changes.append(_Ruled(version, at, clusters, place))
+            key = rule.topic.key(asked.channel) if isinstance(rule.topic, Lookup) else None
+            if key is not None:
+                for entry in entries.get((cluster.name, number, key), ()):
+                    place = Place(cluster, entry.target)
+                    changes.append(_Ruled(entry.version, entry.at, clusters, place))
+        changes += self.moved.get(channel_key(asked.channel), ())
+        changes.sort(key=lambda change: change.version)
+        return changes
 
-def _place_by_rules(
-    clusters: list[Cluster], asked: Asked, known: dict[int, tuple[Target | None] | None]
-) -> Place | None:
-    """As :func:`place_of` without moves; `known` keeps each cluster's verdict."""
-    for cluster in clusters:
-        if id(cluster) not in known:
-            rule = next((rule for rule in cluster.rules if rule.matches(asked)), None)
-            known[id(cluster)] = None if rule is None else (rule.topic.target(asked.channel),)
-        verdict = known[id(cluster)]
-        if verdict is not None:
-            return Place(cluster, verdict[0])
-    return None
+
+class _Ruled(NamedTuple):
+    """What the rules say from then on, moves apart."""
+
+    version: int
+    at: datetime
+    clusters: list[Cluster]
+    place: Place | None
+
+
+class _Verdicts:
+    """Which rule is the one question's, for many generations of clusters, most of whose rules and
+    expressions are the same objects."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._by_cluster: dict[int, tuple[int, Rule] | None] = {}
+        self._by_pattern: dict[tuple[str, int], bool] = {}
+
+    def of(self, clusters: list[Cluster]) -> tuple[Cluster, int, Rule] | None:
+        for cluster in clusters:
+            if id(cluster) not in self._by_cluster:
+                self._by_cluster[id(cluster)] = self._first_in(cluster)
+            found = self._by_cluster[id(cluster)]
+            if found is not None:
+                return cluster, *found
+        return None
+
+    def _first_in(self, cluster: Cluster) -> tuple[int, Rule] | None:
+        for number, rule in enumerate(cluster.rules):
+            if all(self._holds(predicate) for predicate in rule.predicates):
+                return number, rule
+        return None
+
+    def _holds(self, predicate: Predicate) -> bool:
+        key = (predicate.part, id(predicate.pattern))
+        if key not in self._by_pattern:
+            self._by_pattern[key] = predicate.holds(self._asked)
+        return self._by_pattern[key]
 
 
 def _distinct(earlier: list[Earlier], now: Place) -> tuple[Earlier, ...]:

@@ -113,14 +113,17 @@ class Lookup:
     part: str = "path"
     pattern: Any = None
 
+    def key(self, channel: Channel) -> str | None:
+        if self.pattern is None:
+            return _segment(channel, self.segment)
+        match = self.pattern.fullmatch(part_of(channel, self.part))
+        if match is None:
+            return None
+        found: str | None = match.group(1) if self.pattern.groups else match.group(0)
+        return found
+
     def target(self, channel: Channel) -> Target | None:
-        if self.pattern is not None:
-            match = self.pattern.fullmatch(part_of(channel, self.part))
-            if match is None:
-                return None
-            key = match.group(1) if self.pattern.groups else match.group(0)
-        else:
-            key = _segment(channel, self.segment)
+        key = self.key(channel)
         return None if key is None else self.table.get(key)
 
 

@@ -4,10 +4,13 @@ A record is a line of JSON and tells only what changed::
 
     {"version": 7, "at": "2026-03-01T12:00:00+00:00",
      "order": ["east", "west"], "clusters": {"west": {…}},
+     "tables": {"east": {"0": {"eu": "orders-eu", "us": null}}},
      "moves": {"kafka://example.com/orders": {"cluster": "west", "topic": "orders"}, …: null}}
 
-`order` stands in it where any cluster changed, with those that did; a move that ceased to be is
-null. One with ``"whole": true`` tells everything, whatever stands before it. There are no credentials in it, but a cluster's connection may hold what its author wrote.
+`order` stands in it where clusters changed by more than the entries of tables, with those that did;
+`tables` has entries by cluster and number of the rule. What ceased to be is null. A record with
+``"whole": true`` tells everything, whatever stands before it. There are no credentials in it, but a
+cluster's connection may hold what its author wrote.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -22,9 +26,9 @@ import yaml
 
 from ..channel import Channel
 from ..errors import KafkarouteError
-from .rules_history import Epoch, History, Moved
+from .rules_history import Entry, EntryKey, Epoch, History, Moved
 from .rules_loader import parse_rules
-from .rules_model import ChannelKey, Cluster, Move, Target, channel_key
+from .rules_model import ChannelKey, Cluster, Lookup, Move, Target, channel_key
 
 __all__ = [
     "HistoryBuilder",
@@ -80,13 +84,20 @@ def first_record(version: int, at: datetime, routing: Routing) -> str:
 def next_record(version: int, at: datetime, before: Routing, after: Routing) -> str | None:
     """What changed; None where every channel lives where it did."""
     changed: dict[str, Any] = {}
-    clusters = {
-        name: cluster
-        for name, cluster in after["clusters"].items()
-        if before["clusters"].get(name) != cluster
-    }
+    clusters: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
+    for name, cluster in after["clusters"].items():
+        known = before["clusters"].get(name)
+        if known == cluster:
+            continue
+        if known is not None and _without_tables(known) == _without_tables(cluster):
+            tables[name] = _changed_entries(known, cluster)
+        else:
+            clusters[name] = cluster
     if clusters or before["order"] != after["order"]:
         changed |= {"order": after["order"], "clusters": clusters}
+    if tables:
+        changed["tables"] = tables
     moves = {
         channel: after["moves"].get(channel)
         for channel in {**before["moves"], **after["moves"]}
@@ -95,6 +106,42 @@ def next_record(version: int, at: datetime, before: Routing, after: Routing) -> 
     if moves:
         changed["moves"] = moves
     return _record(version, at, changed) if changed else None
+
+
+def _tables(cluster: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By the number of the rule, as text."""
+    return {
+        str(number): rule["lookup"]["table"]
+        for number, rule in enumerate(cluster["rules"])
+        if "lookup" in rule
+    }
+
+
+def _without_tables(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    return _with_tables(cluster, {number: {} for number in _tables(cluster)})
+
+
+def _with_tables(cluster: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+    rules = list(cluster["rules"])
+    for number, table in tables.items():
+        rule = rules[int(number)]
+        rules[int(number)] = {**rule, "lookup": {**rule["lookup"], "table": table}}
+    return {**cluster, "rules": rules}
+
+
+def _changed_entries(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    known = _tables(before)
+    found = {}
+    for number, table in _tables(after).items():
+        old = known[number]
+        keys = [key for key in {**old, **table} if old.get(key) != table.get(key)]
+        if keys:
+            found[number] = {key: table.get(key) for key in keys}
+    return found
+
+
+def _merged(table: Mapping[str, Any], entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in {**table, **entries}.items() if value is not None}
 
 
 def folded(records: Iterable[str]) -> Routing:
@@ -106,6 +153,10 @@ def folded(records: Iterable[str]) -> Routing:
         if "order" in record:
             order = record["order"]
             clusters = {**clusters, **record["clusters"]}
+        for name, changed in record.get("tables", {}).items():
+            known = _tables(clusters[name])
+            tables = {number: _merged(known[number], new) for number, new in changed.items()}
+            clusters[name] = _with_tables(clusters[name], tables)
         for channel, move in record.get("moves", {}).items():
             moves.pop(channel, None)
             if move is not None:
@@ -148,6 +199,8 @@ class HistoryBuilder:
         self.at = datetime.min.replace(tzinfo=UTC)
         self.is_sound = False
         self._epochs: list[Epoch] = []
+        #: Of the last epoch; those of the others are in it.
+        self._entries: dict[EntryKey, tuple[Entry, ...]] = {}
         self._moved: dict[ChannelKey, tuple[Moved, ...]] = {}
         self._clusters: dict[str, Cluster] = {}
         for record in records:
@@ -166,29 +219,74 @@ class HistoryBuilder:
         except (ValueError, KeyError, TypeError, AttributeError, KafkarouteError) as error:
             _log.error("a record of earlier rules cannot be read (%s)", type(error).__name__)
             self.is_sound = False
-            self._epochs, self._moved, self._clusters = [], {}, {}
+            self._epochs, self._moved, self._clusters, self._entries = [], {}, {}, {}
 
     def _add(self, record: Mapping[str, Any]) -> None:
+        for name, tables in record.get("tables", {}).items():
+            for number, entries in tables.items():
+                for key, data in entries.items():
+                    place = (name, int(number), key)
+                    target = None if data is None else _target(data)
+                    known = self._entries.get(place, ())
+                    self._entries[place] = (*known, Entry(self.version, self.at, target))
         if "order" in record:
-            for name, data in record["clusters"].items():
-                self._clusters[name] = _cluster(data)
-            clusters = tuple(self._clusters[name] for name in record["order"])
-            self._epochs.append(Epoch(self.version, self.at, clusters))
+            self._begin_epoch(record)
         for uri, data in record.get("moves", {}).items():
             channel = Channel.parse(uri)
             key = channel_key(channel)
             move = None if data is None else _move(channel, data)
-            known = self._moved.get(key, ())
-            self._moved[key] = (*known, Moved(self.version, self.at, move))
+            self._moved[key] = (
+                *self._moved.get(key, ()),
+                Moved(self.version, self.at, move),
+            )
+
+    def _begin_epoch(self, record: Mapping[str, Any]) -> None:
+        if self._epochs:
+            self._epochs[-1] = self._epochs[-1]._replace(entries=self._entries)
+        for name, cluster in self._clusters.items():
+            self._clusters[name] = _up_to_date(cluster, self._entries)
+        for name, data in record["clusters"].items():
+            self._clusters[name] = _cluster(data)
+        clusters = tuple(self._clusters[name] for name in record["order"])
+        self._entries = {}
+        self._epochs.append(Epoch(self.version, self.at, clusters, self._entries))
 
     def history(self) -> History:
-        return History(tuple(self._epochs), dict(self._moved))
+        """What was read so far; later records do not change it."""
+        epochs = list(self._epochs)
+        if epochs:
+            epochs[-1] = epochs[-1]._replace(entries=dict(self._entries))
+        return History(tuple(epochs), dict(self._moved))
+
+
+def _up_to_date(cluster: Cluster, entries: Mapping[EntryKey, tuple[Entry, ...]]) -> Cluster:
+    """The cluster with what changed in its tables; the same one where nothing did."""
+    changed: dict[int, dict[str, Target | None]] = {}
+    for (name, number, key), found in entries.items():
+        if name == cluster.name:
+            changed.setdefault(number, {})[key] = found[-1].target
+    if not changed:
+        return cluster
+    rules = list(cluster.rules)
+    for number, new in changed.items():
+        lookup = rules[number].topic
+        assert isinstance(lookup, Lookup), "only tables have entries"
+        rules[number] = replace(
+            rules[number], topic=replace(lookup, table=_merged(lookup.table, new))
+        )
+    return replace(cluster, rules=tuple(rules))
 
 
 def _cluster(data: Mapping[str, Any]) -> Cluster:
     text = json.dumps({"clusters": [data], "profiles": []}, ensure_ascii=False)
     [cluster] = parse_rules(text, "history").clusters
     return cluster
+
+
+def _target(data: str | Mapping[str, Any]) -> Target:
+    if isinstance(data, str):
+        return Target(data)
+    return Target(data["topic"], data.get("start_at"), data.get("generation"))
 
 
 def _move(channel: Channel, data: Mapping[str, Any]) -> Move:

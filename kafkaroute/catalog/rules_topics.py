@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import re2
@@ -29,11 +30,17 @@ PARTS = ("scheme", "host", "path")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-def read_pattern(node: Node) -> Any:
+@lru_cache(maxsize=10_000)
+def _compiled(text: str) -> Any:
+    """One object for one text: earlier rules share most of theirs with today's."""
     options = re2.Options()
     options.log_errors = False  # it would write to stderr by itself
+    return re2.compile(text, options)
+
+
+def read_pattern(node: Node) -> Any:
     try:
-        return re2.compile(node.text(), options)
+        return _compiled(node.text())
     except re2.error as error:
         cause = error.args[0] if error.args else error
         text = cause.decode("utf-8", "replace") if isinstance(cause, bytes) else str(cause)

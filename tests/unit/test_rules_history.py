@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kafkaroute.catalog.answer import route_from_answer
 from kafkaroute.catalog.rules import answer
 from kafkaroute.catalog.rules_loader import parse_rules
 from kafkaroute.catalog.rules_model import Asked
+from kafkaroute.catalog.rules_places import Routing, place_of
 from kafkaroute.catalog.rules_records import (
     HistoryBuilder,
     first_record,
@@ -230,7 +232,10 @@ def test_a_record_tells_what_changed_and_nothing_secret():
     for secret in ("ops-pass", "billing", "vault", "registry"):
         assert secret not in first + second
     [_, third] = records_of(RULES, RULES.replace("west-eu", "w2"))
-    assert list(json.loads(third)["clusters"]) == ["west"]
+    assert json.loads(third)["tables"] == {"west": {"0": {"eu": "w2"}}}
+    assert "order" not in json.loads(third)
+    [_, fourth] = records_of(RULES, RULES.replace("/west/", "/wild-west/"))
+    assert list(json.loads(fourth)["clusters"]) == ["west"]
 
 
 def test_records_lead_to_the_routing_they_were_made_of():
@@ -287,3 +292,95 @@ def test_times_and_aliases_in_a_document_are_kept_as_plain_data():
     table = routing_in(text)["clusters"]["east"]["rules"][0]["lookup"]["table"]
     assert table["us"]["start_at"] == "2026-01-02T03:04:05+00:00"
     assert track(history_of(text), "kafka://example.com/orders/us").generation == 1
+
+
+# Any sequence of edits, against looking at each document by itself.
+
+
+def document(dice):
+    clusters = []
+    for name in dice.sample(["a", "b", "c"], dice.randint(1, 3)):
+        rules = []
+        for _ in range(dice.randint(1, 2)):
+            match = {"path": dice.choice(["/x/.*", "/y/.*", "/.*"])}
+            if dice.random() < 0.6:
+                keys = dice.sample(["k1", "k2", "k3"], dice.randint(0, 3))
+                table = {key: dice.choice(["t1", "t2", {"topic": "t3"}]) for key in keys}
+                rules.append({"match": match, "lookup": {"table": table}})
+            else:
+                rules.append({"match": match, "transform": dice.choice(["{key}", "v2.{key}"])})
+        cluster = {"name": name, "connection": {"bootstrap.servers": f"{name}:1"}, "rules": rules}
+        if dice.random() < 0.3:
+            cluster["tags"] = {"env": "prod"}
+        clusters.append(cluster)
+    moves = [
+        {"channel": f"kafka://h/{path}", "cluster": dice.choice(clusters)["name"], "topic": "m"}
+        for path in ("x/k1", "y/k2")
+        if dice.random() < 0.3
+    ]
+    return {"clusters": clusters, "profiles": [], "moves": moves}
+
+
+def edited(dice, before):
+    """Mostly small edits of tables, as people make them."""
+    if dice.random() < 0.3:
+        return document(dice)
+    after = json.loads(json.dumps(before))
+    for cluster in after["clusters"]:
+        for rule in cluster["rules"]:
+            if "lookup" in rule and dice.random() < 0.7:
+                table = rule["lookup"]["table"]
+                table[dice.choice(["k1", "k2", "k3"])] = dice.choice(["t1", "t2", "t4"])
+                if dice.random() < 0.3:
+                    table.pop(dice.choice(list(table)))
+    return after
+
+
+def looked_at_one_by_one(texts, asked, tags):
+    """The places at all times: (cluster, topic) or None, equal neighbours once."""
+    found = []
+    for text in texts:
+        place = place_of(Routing.of(parse_rules(text)), asked, tags)
+        named = (place.cluster.name, place.target.topic) if place and place.target else None
+        if not found or found[-1] != named:
+            found.append(named)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_sequence_of_edits(seed):
+    dice = random.Random(seed)
+    documents = [document(dice)]
+    for _ in range(12):
+        documents.append(edited(dice, documents[-1]))
+    texts = [json.dumps(one) for one in documents]
+    records = records_of(*texts)
+    assert folded(records) == routing_in(texts[-1])
+    history = HistoryBuilder(records).history()
+    for path in ("x/k1", "x/k2", "y/k2", "y/k3", "z"):
+        for tags in ({}, {"env": "prod"}):
+            asked = Asked(Channel.parse(f"kafka://h/{path}"))
+            expected = looked_at_one_by_one(texts, asked, tags)
+            found = []
+            for _, _, place in history._places(asked, tags):
+                named = (place.cluster.name, place.target.topic) if place else None
+                if not found or found[-1] != named:
+                    found.append(named)
+            assert found == expected
+            told = history.track(asked, tags)
+            assert (told is None) == (expected[-1] is None)
+            if told is not None:
+                others = {place for place in expected if place not in {None, expected[-1]}}
+                assert {
+                    (e.place.cluster.name, e.place.target.topic) for e in told.previous
+                } == others
+                assert told.generation <= len(texts)
+
+
+def test_a_snapshot_does_not_change_with_later_records():
+    records = records_of(RULES, RULES.replace("orders-eu", "b"), RULES.replace("orders-eu", "c"))
+    builder = HistoryBuilder(records[:2])
+    before = builder.history()
+    builder.add(records[2])
+    assert track(before).generation == 2
+    assert track(builder.history()).generation == 3
