@@ -316,7 +316,12 @@ def test_other_things_that_need_a_hand():
                 {"consumer": "nobody", "value": {"a": "b"}},
                 {
                     "consumer": "app",
-                    "value": {"a": "{vault://aws/x}", "b": [1], "c": "{vault://env/x}"},
+                    "value": {
+                        "a": "{vault://aws/x}",
+                        "b": [1],
+                        "c": "{vault://env/x}",
+                        "d": "{vault://hcv/kafka/password}",
+                    },
                 },
                 {"consumer": "app", "value": {}},
             ],
@@ -340,7 +345,10 @@ def test_other_things_that_need_a_hand():
     ]
     rules = parse_rules(text)
     assert rules.profiles[0].settings == {"acks": "all"}
-    assert rules.credentials[0].values == {"c": "{vault://env/x}"}
+    assert rules.credentials[0].values == {
+        "c": "{vault://env/x}",
+        "d": "{vault://hcv/kafka/password}",
+    }
 
 
 def test_without_users_nobody_gets_credentials():
