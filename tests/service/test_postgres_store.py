@@ -309,6 +309,26 @@ def test_replicas_tell_each_other_who_asked(database_url, open_store, rules_text
     asyncio.run(scenario())
 
 
+def test_a_crowd_of_clients_is_written_down_little_by_little(
+    database_url, open_store, rules_text, client, monkeypatch
+):
+    monkeypatch.setattr("kafkaroute.server.sightings._MAX_SHARED", 10)
+    put(database_url, rules_text)
+    app = CatalogApp(open_store(database_url))
+    within(lambda: app.store.state)
+
+    async def scenario():
+        for number in range(25):
+            await client.ask(app, f"{QUERY}&client_id=c{number}", user=BILLING)
+        counts = []
+        for _ in range(4):
+            await app._sightings.flush()
+            counts.append(len(app.store.sightings(EU.uri)))
+        assert counts == [10, 20, 25, 25]
+
+    asyncio.run(scenario())
+
+
 def test_the_latest_sighting_counts_and_old_ones_are_forgotten(
     database_url, open_store, rules_text
 ):
