@@ -11,14 +11,14 @@ from typing import Any
 
 from ...backend.contract import Backend, DeliveryCallback
 from ...catalog.cache_entry import fresh_copy
-from ...errors import ClosedError
+from ...errors import CatalogUnauthorized, ChannelNotFound, ClosedError
 from ...forking import abandon
 from ...messages import KafkaError, Message
 from ...route import Route
 from ...router import Place, Router
 from ...settings import Settings
-from ..events import Announcer
-from .link import Home, Link
+from ..events import Announcer, Phase, RouteChange
+from .link import Home, Link, spot_of
 from .mover import Mover
 from .tracker import Pair, Tracker
 from .undelivered import Undelivered, report_of
@@ -72,7 +72,7 @@ class Dispatch:
         self._unheard = 0
         self._warned_at = float("-inf")
         self.router: Router[Link] = Router(settings, "produce", self._open)
-        self.router.follow(self.changed, self.expire)
+        self.router.follow(self.changed, self.expire, self.failing)
 
     def _open(self, backend: Backend, place: Place) -> Link:
         redeliver = self.settings.redeliver
@@ -100,8 +100,9 @@ class Dispatch:
         """
         with self.lock:
             self.check_open()
-            if (error := self._refused.get(channel)) is not None:
-                raise fresh_copy(error)
+            refused = self._refused.get(channel)
+            if refused is not None and self.settings.on_revoked == "stop":
+                raise fresh_copy(refused)
             home = self.homes.get(channel)
             if home is not None and channel not in self._expired:
                 return self._install(channel, home)
@@ -156,6 +157,26 @@ class Dispatch:
                 self.senders.pop(channel, None)
                 _log.error("channel %s: the catalog confirmed no route for too long", channel)
 
+    def failing(self, channel: str, _route: Route, error: Exception | None) -> None:
+        """The catalog refuses a channel that worked, fails in another way, or works again."""
+        with self.lock:
+            home = self.homes.get(channel)
+            if self.closed or home is None:
+                return
+            if isinstance(error, CatalogUnauthorized | ChannelNotFound):
+                phase = None if channel in self._refused else Phase.REVOKED
+                self._refused[channel] = error
+                if self.settings.on_revoked == "stop":
+                    self.senders.pop(channel, None)
+            elif error is None and self._refused.pop(channel, None) is not None:
+                phase = Phase.RESTORED
+            else:
+                phase = None
+            spot = spot_of(home.link.place, home.route)
+        if phase is not None:
+            detail = "" if error is None else str(error)
+            self.announcer.tell(RouteChange(channel, "produce", phase, spot, spot, detail=detail))
+
     def move(self, link: Link, channel: str | None = None) -> None:
         """Have a thread look what there is to do for `link` (and `channel`). Lock held."""
         mover = self.movers.get(link)
@@ -195,7 +216,7 @@ class Dispatch:
             if route is None or not self.leads_elsewhere(home, route):
                 return False
             mover = self.movers.get(home.link)
-            if mover is not None and mover.refusal(message.channel, route) is not None:
+            if mover is not None and mover.opening.refusal(message.channel, route) is not None:
                 return False
             # It changed, and the mover has not come to it yet.
             tracker.collect()
@@ -313,6 +334,6 @@ class Dispatch:
         self.retired = []
         self.later = deque()
         self.busy = False
-        self._expired = set()
+        self._expired, self._refused = set(), {}
         self.announcer = Announcer(self.settings.on_route_change)
         self.router.after_fork_in_child()

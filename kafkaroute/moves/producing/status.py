@@ -15,7 +15,7 @@ def status_of(dispatch: Dispatch) -> dict[str, RouteStatus]:
     with dispatch.lock:
         homes = dict(dispatch.homes)
         movers = list(dispatch.movers.values())
-    on_the_way = {channel: mover for mover in movers for channel in mover.phases}
+    on_the_way = {channel: mover for mover in movers for channel in mover.journal.phases}
     held: dict[Link, int] = {}
     undelivered: dict[Link, int] = {}
     for home in homes.values():
@@ -40,18 +40,18 @@ def _status(
 ) -> RouteStatus:
     spot = spot_of(home.link.place, home.route)
     error = dispatch.router.cache.state(channel).error
-    if mover is None or (change := mover.plan.get(channel)) is None:
-        phase = None if mover is None else mover.phases.get(channel)
+    if mover is None or (change := mover.journal.plan.get(channel)) is None:
+        phase = None if mover is None else mover.journal.phases.get(channel)
         return RouteStatus(channel, spot, phase, held=held, undelivered=undelivered, error=error)
-    old, new = mover.ends(change)
+    old, new = change.ends
     gone = home.route == change.new
     return RouteStatus(
         channel,
         spot,
-        mover.phases.get(channel),
+        mover.journal.phases.get(channel),
         next=() if gone else (new,),
         behind=(old,) if gone else (),
         held=held,
         undelivered=undelivered,
-        error=mover.refusal(channel, change.new) or error,
+        error=mover.opening.refusal(channel, change.new) or error,
     )

@@ -1,0 +1,75 @@
+"""Producing messages again, on a mover's thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import KafkaException
+from ...messages import KafkaError
+from .link import Link
+from .tracker import Pair
+from .undelivered import Undelivered
+
+if TYPE_CHECKING:
+    from .dispatch import Dispatch
+
+__all__ = ["NeedsReportsError", "Outlets"]
+
+#: Seconds that a full client is served for at once.
+_SLICE = 0.02
+
+
+class NeedsReportsError(Exception):
+    """A message has a callback, and the client that shall send it reports failures only."""
+
+
+class Outlets:
+    """Senders to where channels live now, from the client that `link` is."""
+
+    def __init__(self, dispatch: Dispatch, link: Link) -> None:
+        self._dispatch = dispatch
+        self._link = link
+        self._known: dict[str, tuple[Link, str, Pair]] = {}
+
+    def send(self, message: Undelivered) -> None:
+        """Produce `message`; what a client refuses is reported to the application.
+
+        Raises BufferError (see :meth:`make_room`) and NeedsReportsError.
+        """
+        link, route = self._dispatch.homes[message.channel]
+        if link is self._link and link.tracker.quiet and message.callback is not None:
+            raise NeedsReportsError
+        known = self._known.get(message.channel)
+        if link is not self._link and link.hold is not None:
+            pair = link.hold.pair(message.channel)
+        elif known is not None and known[0] is link and known[1] == route.topic:
+            pair = known[2]
+        else:
+            pair = link.direct(message.channel, route.topic)
+            self._known[message.channel] = (link, route.topic, pair)
+        try:
+            pair[1](
+                message.value,
+                message.key,
+                message.partition,
+                message.callback,
+                message.created,
+                message.headers,
+            )
+        except BufferError:
+            raise
+        except KafkaException as error:
+            self._dispatch.refuse(message, route.topic, error.args[0])
+        except Exception as error:
+            reason = f"not accepted by the new place: {type(error).__name__}"
+            refusal = KafkaError(KafkaError._INVALID_ARG, reason)
+            self._dispatch.refuse(message, route.topic, refusal)
+
+    def make_room(self) -> None:
+        """A client is full: serve it, as the application may not poll."""
+        for link in {id(link): link for link, _, _ in self._known.values()}.values():
+            link.tracker.divert(1)
+            try:
+                link.client.poll(_SLICE)
+            finally:
+                link.tracker.divert(-1)

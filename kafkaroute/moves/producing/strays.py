@@ -1,0 +1,101 @@
+"""Messages that fail beside the sequence of a move: before it, or at a client that was left."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ...errors import KafkarouteError
+from .drain import rescue
+from .link import Link
+from .outlets import NeedsReportsError, Outlets
+from .undelivered import Undelivered, in_order
+
+if TYPE_CHECKING:
+    from .dispatch import Dispatch
+
+__all__ = ["Strays"]
+
+_log = logging.getLogger("kafkaroute.moves")
+
+#: A thread may sit between looking a sender up and calling it, so a client that no channel uses
+#: any more is closed only after this many seconds.
+_GRACE = 5.0
+_SLICE = 0.02
+
+
+class Strays:
+    """What `link` is to send again, and what it leaves for others to send. On its mover's thread.
+
+    Args:
+        stop: set when the Producer closes.
+    """
+
+    def __init__(self, dispatch: Dispatch, link: Link, stop: threading.Event) -> None:
+        self._dispatch = dispatch
+        self._link = link
+        self._stop = stop
+
+    def send(self) -> None:
+        """Send what was handed to this client, or on to the one that has the channel now."""
+        dispatch, link = self._dispatch, self._link
+        outlets = Outlets(dispatch, link)
+        while link.strays and not self._stop.is_set():
+            message = link.strays[0]
+            try:
+                if dispatch.homes[message.channel].link is not link:
+                    self._forward([message])
+                elif link.hold is not None:
+                    link.hold.put_first([message])
+                else:
+                    outlets.send(message)
+            except BufferError:
+                outlets.make_room()
+                continue
+            except NeedsReportsError:
+                dispatch.wants_reports(link.tracker, message.channel, *message[1:7])
+            link.strays.popleft()
+
+    def settle(self) -> None:
+        """Nothing moves, or not now: what failed meanwhile is tried once more where it was, and
+        the application hears of it when it fails again."""
+        self._forward(in_order(self._link.tracker.collected(go_on=False)))
+        self.send()
+
+    def close_old(self) -> bool:
+        """Serve a client that nobody uses until no thread can have its senders in hand; then close
+        it. False when the Producer closes, which then does it."""
+        dispatch, link = self._dispatch, self._link
+        leave_at = time.monotonic() + _GRACE
+        while time.monotonic() < leave_at or len(link.client):
+            if self._stop.wait(_SLICE):
+                return False
+            if not link.tracked:
+                continue  # its reports are the application's to serve
+            try:
+                link.client.poll(_SLICE)
+            except KafkarouteError as error:
+                _log.warning("the old client failed for good: %s", error)
+            if time.monotonic() >= leave_at and len(link.client) and not rescue(link):
+                leave_at = time.monotonic() + _GRACE
+            self._forward(in_order(link.tracker.collected(go_on=True)))
+        self._forward(link.tracker.collected(go_on=False))
+        with dispatch.lock:
+            if link in dispatch.retired:
+                dispatch.retired.remove(link)
+        link.client.close(0)
+        return True
+
+    def _forward(self, failed: Iterable[Undelivered]) -> None:
+        """Let messages that failed be sent by whichever client their channel has now."""
+        dispatch = self._dispatch
+        for message in failed:
+            with dispatch.lock:
+                dispatch.activity += 1
+                link = dispatch.homes[message.channel].link
+                link.strays.append(message)
+                if link is not self._link:
+                    dispatch.move(link)
