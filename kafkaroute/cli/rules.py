@@ -72,7 +72,7 @@ def _put(options: argparse.Namespace) -> int:
 
     with _told(database) as connection:
         postgres.create_tables(connection)
-        before = postgres.newest_version(connection)
+        before, _ = postgres.newest_version(connection)
         version = postgres.change(
             connection,
             edit,
@@ -101,9 +101,7 @@ def _told(database: Any) -> Iterator[Any]:
         with database.connect() as connection:
             yield connection
     except psycopg.Error as error:
-        raise StoreUnavailable(
-            f"{database.name} refused it ({postgres.why(error)})"
-        ) from None
+        raise StoreUnavailable(f"{database.name} refused it ({postgres.why(error)})") from None
 
 
 def _with_moves_of(newest: str, given: str, kept: list[str]) -> str:

@@ -130,13 +130,15 @@ def create_tables(connection: psycopg.Connection[Any]) -> None:
         connection.execute(_TABLES)
 
 
-def newest_version(connection: psycopg.Connection[Any]) -> int:
-    """0 where nothing was put there yet."""
+def newest_version(connection: psycopg.Connection[Any]) -> tuple[int, datetime | None]:
+    """Its number and when it was put there; 0 and None where nothing was."""
     try:
-        [[found]] = connection.execute("SELECT coalesce(max(version), 0) FROM kafkaroute_rules")
+        found = connection.execute(
+            "SELECT version, at FROM kafkaroute_rules ORDER BY version DESC LIMIT 1"
+        ).fetchone()
     except psycopg.errors.UndefinedTable:
-        return 0
-    return int(found)
+        return (0, None)
+    return (0, None) if found is None else (found[0], found[1])
 
 
 def documents_after(

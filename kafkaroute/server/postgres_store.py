@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -54,7 +55,7 @@ class PostgresStore(RulesStore):
         self._follower: threading.Thread | None = None
         self._unreachable: str | None = None
         self._unsound: str | None = None
-        self._looked_at = 0
+        self._looked_at: tuple[int, datetime | None] = (0, None)
         self._writing = threading.Lock()
         self._writer: psycopg.Connection[Any] | None = None
         self._forgot_at = time.monotonic()
@@ -101,10 +102,13 @@ class PostgresStore(RulesStore):
         """Put the newest sound document into force, where it is newer than the one there."""
         with self._adopting:
             newest = table.newest_version(connection)
-            if newest <= self._looked_at:
+            if newest == self._looked_at:
                 return
-            unsound: str | None = None
             after = self._state.version if self._state is not None else 0
+            if newest[0] <= self._looked_at[0]:
+                _log.warning("%s holds other versions than before: a backup?", self.name)
+                self._builder, after = HistoryBuilder(), 0
+            unsound: str | None = None
             for version, text in table.documents_after(connection, after, _MAX_LOOKED_AT):
                 try:
                     rules = parse_rules(text, f"version {version}")
