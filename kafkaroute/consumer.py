@@ -51,7 +51,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
     def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
         super().__init__(Router(Settings.load(config), "consume", _open))
         self._subscription: _Subscription | None = None
-        self._router.follow(self._notice)
+        self._router.follow(self._notice, failing=self._failing)
         on_fork(self)
 
     # Which channels.
@@ -283,6 +283,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         self._members.all = ()
         self._rebalancing = None
         self._news.clear()
+        self._refusals.forget()
         self._fair = FairPoll()
         self._moves.after_fork_in_child()
         self._router.after_fork_in_child()

@@ -16,6 +16,7 @@ from .members import FairPoll, Member, WatchedPoll
 from .messages import TopicPartition
 from .moves.consuming.machine import ConsumerMoves
 from .moves.consuming.noting import Awaited, held_partitions
+from .moves.consuming.refusals import Refusals
 from .moves.events import Phase, RouteChange, RouteStatus, Spot
 from .rebalances import Rebalance
 from .route import Route
@@ -45,6 +46,8 @@ class MovingCalls(ConsumerState):
         #: on_assign, on_revoke, on_lost of the last subscribe().
         self._callbacks: tuple[RebalanceCallback | None, ...] = (None, None, None)
         self._moves = ConsumerMoves(router, self._members, self)
+        settings = router.settings
+        self._refusals = Refusals(router.cache, self._members, settings.on_revoked)
         self._step_at = 0.0
 
     # --- moving -----------------------------------------------------------------------------
@@ -53,6 +56,11 @@ class MovingCalls(ConsumerState):
         """A route changed (on the refresher's thread)."""
         self._news.append((channel, old, new))
         self._moving = True
+
+    def _failing(self, channel: str, _route: Route, error: Exception | None) -> None:
+        """The catalog refuses a channel that worked, or gives it again (on any thread)."""
+        if self._refusals.heard(channel, error):
+            self._moving = True
 
     def _advance(self) -> None:
         """Take the moves one step further, if it is time. Called without the turn."""
@@ -66,14 +74,19 @@ class MovingCalls(ConsumerState):
                     return
                 self._step_at = now + _STEP
                 self._take_news()
+                moves.events.extend(self._refusals.step())
                 moves.step(now)
-                self._moving = moves.active or bool(self._news)
+                self._moving = moves.active or self._refusals.active
+                if self._news or self._refusals.active:
+                    self._moving = True  # told between the two lines above, perhaps
                 if self._moving != isinstance(self._fair, WatchedPoll):
                     self._fair = WatchedPoll(moves.gate.admit) if self._moving else FairPoll()
                 if not moves.active:
                     self._members.delivered.clear()
         finally:
             self._tell_events()
+        if (error := self._refusals.due(now)) is not None:
+            raise error
 
     def _take_news(self) -> None:
         while self._news:
@@ -127,11 +140,14 @@ class MovingCalls(ConsumerState):
         return self._moves.announcer.counters()
 
     def is_moving(self) -> bool:
-        """Whether a channel has yet to leave an old place, so that what it holds is not read to
-        its end."""
+        """Whether a channel has yet to leave an old place, whose messages are not all read."""
         return any(len(way.stages) > 1 for way in tuple(self._moves.ways.values())) or bool(
             self._news
         )
+
+    def stop_moving(self) -> None:
+        """Give up the moves under way: what is assigned stays, nothing is released or watched."""
+        self._moves.drop(self._moves.ways.keys())
 
     # --- for the moves ----------------------------------------------------------------------
 
@@ -195,6 +211,7 @@ class MovingCalls(ConsumerState):
     def _assigned(self, member: Member, partitions: list[TopicPartition]) -> None:
         stopped = self._moves.gate.came(member, partitions)
         stopped += self._held_by_others(member, partitions)
+        stopped += self._refusals.came(partitions, member.topics)
         context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
         try:
             if shown := member.shown(partitions):

@@ -28,6 +28,7 @@ class PartitionCalls(ConsumerState):
             if self._rebalancing is not None:
                 self._rebalancing.assign(partitions, incremental=False)
                 return
+            self._settle_down()
             self._adopt(partitions)
             shares = {id(m): share for m, share in self._members.split(partitions)}
             for member in self._members.all:
@@ -64,6 +65,19 @@ class PartitionCalls(ConsumerState):
             self._stash.clear()
             for member in self._members.all:
                 member.client.unassign()
+
+    def _settle_down(self) -> None:
+        """Channels that moved are at their new places from now on: what is assigned by hand does
+        not move by itself."""
+        self.stop_moving()
+        for member in self._members.all:
+            for channel in list(member.topics):
+                route = self._router.route(channel)
+                if self._router.place(route) != member.place:
+                    member.read({c: t for c, t in member.topics.items() if c != channel})
+                    self._adopt_route(route)
+                elif route.topic != member.topics[channel]:
+                    member.adopt(route)
 
     def _adopt(self, partitions: Sequence[TopicPartition]) -> None:
         """Open what a manual assignment needs beyond the members there are."""
@@ -107,11 +121,13 @@ class PartitionCalls(ConsumerState):
         if channel is not None:
             known = self._members.of_channel(channel)
             return known or self._adopt_route(self._router.route(channel))
-        if len(self._members.all) == 1:
-            return self._members.all[0]
+        # While something moves, there are others that are not read yet, or not any more.
+        readers = [member for member in self._members.all if member.topics]
+        if len(readers) == 1:
+            return readers[0]
         raise kafka_exception(
             KafkaError._INVALID_ARG,
-            f"{call} needs a channel: this Consumer reads {len(self._members.all)} clusters",
+            f"{call} needs a channel: this Consumer reads {len(readers)} clusters",
         )
 
     def list_topics(self, channel: str | None = None, timeout: float = -1) -> ClusterMetadata:
@@ -129,7 +145,8 @@ class PartitionCalls(ConsumerState):
             return GroupMetadata(
                 client.consumer_group_metadata(),
                 lambda: client.list_topics(None, _METADATA_TIMEOUT).cluster_id,
-                lambda partition: self._members.locate(partition)[1],
+                lambda partition: self._members.locate(partition, commits=True)[1],
+                self.is_moving,
             )
 
     def memberid(self, channel: str | None = None) -> str | None:

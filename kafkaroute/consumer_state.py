@@ -45,6 +45,14 @@ class ConsumerState(ABC):
     def _subscribe_again(self) -> None:
         """Open anew what the last subscribe() named."""
 
+    @abstractmethod
+    def is_moving(self) -> bool:
+        """Whether a channel has yet to leave an old place, whose messages are not all read."""
+
+    @abstractmethod
+    def stop_moving(self) -> None:
+        """Give up the moves under way: what is assigned stays, nothing is released or watched."""
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """One call's turn at the native consumers."""

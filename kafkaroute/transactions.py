@@ -23,17 +23,21 @@ class GroupMetadata:
 
     Attributes:
         native: the backend's own object.
+        is_moving: whether the consumer has yet to leave an old place: what is produced from its
+            messages moves after it.
     """
 
-    __slots__ = ("_topic_of", "cluster_id", "native")
+    __slots__ = ("_topic_of", "cluster_id", "is_moving", "native")
 
     def __init__(
         self,
         native: object,
         cluster_id: Callable[[], str | None],
         topic_of: Callable[[TopicPartition], str],
+        is_moving: Callable[[], bool] = lambda: False,
     ) -> None:
         self.native = native
+        self.is_moving = is_moving
         self.cluster_id = cluster_id
         self._topic_of = topic_of
 
