@@ -70,7 +70,9 @@ class KafkaPythonProducer(BackendProducer):
             on_trouble=self._troubles.tell,
             secrets=plan.secrets,
         )
-        self._transactions = Transactions(self._opener, self) if plan.transactional else None
+        self._transactions = (
+            Transactions(self._opener, self, self._reports) if plan.transactional else None
+        )
         self._opener.start()
 
     def _opened(self, native: Any) -> None:

@@ -76,6 +76,8 @@ class Reports:
         self._ready: deque[tuple[Outcome, int, Delivery] | Callable[[], Any]] = deque()
         self.messages = 0
         self.bytes = 0
+        #: How many messages have failed so far.
+        self.failures = 0
 
     def accept(self, size: int) -> None:
         """Count one more message; BufferError when the queue is full."""
@@ -108,6 +110,8 @@ class Reports:
         with self._changed:
             self.messages -= freed
             self.bytes -= freed_bytes
+            if not delivered:
+                self.failures += len(entries)
             self._ready.extend(waiting)
             self._changed.notify_all()
 

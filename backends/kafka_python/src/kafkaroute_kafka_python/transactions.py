@@ -12,6 +12,7 @@ from kafkaroute.messages import KafkaError, TopicPartition, kafka_exception
 from .errors import mapped
 from .library import ConsumerGroupMetadata, KafkaPartition, OffsetAndMetadata
 from .opener import Opener
+from .reports import Reports
 
 __all__ = ["Transactions"]
 
@@ -47,9 +48,11 @@ class Transactions:
     with librdkafka.
     """
 
-    def __init__(self, opener: Opener[Any], producer: _Flushes) -> None:
+    def __init__(self, opener: Opener[Any], producer: _Flushes, reports: Reports) -> None:
         self._opener = opener
         self._producer = producer
+        self._reports = reports
+        self._failures_before = 0
         self._running: dict[str, _Call] = {}
         self._initialised = False
         self.open = False
@@ -69,6 +72,7 @@ class Transactions:
             raise kafka_exception(KafkaError._STATE, "a transaction is open already")
         with mapped():
             self._native(0).begin_transaction()
+        self._failures_before = self._reports.failures
         self.open = True
 
     def commit(self, timeout: float) -> None:
@@ -77,6 +81,13 @@ class Transactions:
         if self._producer.flush(_left(deadline)):
             raise kafka_exception(
                 KafkaError._TIMED_OUT, "messages are still in flight", retriable=True
+            )
+        if failed := self._reports.failures - self._failures_before:
+            # kafka-python would commit what is left of the transaction.
+            raise kafka_exception(
+                KafkaError._INCONSISTENT,
+                f"{failed} message(s) failed delivery (see individual delivery reports)",
+                txn_requires_abort=True,
             )
         self._bounded("commit_transaction", self._native(0).commit_transaction, deadline)
         self.open = False
