@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from flights import AIRPORTS, ROW_HEADER, Tally, channel_of, say
+from flights import AIRPORTS, ROW_HEADER, Tally, channel_of, say, say_change
 
 from kafkaroute import Message
 from kafkaroute.consumer import Consumer
@@ -69,7 +69,8 @@ def main() -> int:
     now = said = heard = time.monotonic()
     end = float("inf")
 
-    with Consumer({"client_config": {"group.id": options.group}}) as consumer:
+    settings = {"client_config": {"group.id": options.group}, "on_route_change": say_change}
+    with Consumer(settings) as consumer:
         consumer.subscribe(list(readings))
         while now < min(end, heard + options.idle):
             for message in consumer.consume(500, timeout=0.1):

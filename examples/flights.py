@@ -19,6 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from kafkaroute import RouteChange
+
 AIRPORTS = ("EWR", "JFK", "LGA")
 TOTAL = 336_776
 #: Where each departure's number in the file travels, so that a reader can check the order.
@@ -93,6 +95,17 @@ class Tally:
         whole = b"%d %d %r %r" % (row, timestamp, key, value)
         digest = hashlib.blake2b(whole, digest_size=8).digest()
         self.fingerprint = (self.fingerprint + int.from_bytes(digest)) % 2**64
+
+
+def say_change(change: RouteChange) -> None:
+    """Tell of a phase of a move; for on_route_change."""
+    say(
+        "change",
+        channel=change.channel,
+        intent=change.intent,
+        phase=str(change.phase),
+        text=str(change),
+    )
 
 
 def say(event: str, **content: object) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from flights import AIRPORTS, ROW_HEADER, Flight, Tally, channel_of, read_flights, say
+from flights import AIRPORTS, ROW_HEADER, Flight, Tally, channel_of, read_flights, say, say_change
 
 from kafkaroute import KafkaError, Message
 from kafkaroute.producer import Producer
@@ -48,7 +48,7 @@ def main() -> int:
     sent = 0
     said = time.monotonic()
 
-    with Producer() as producer:
+    with Producer({"on_route_change": say_change}) as producer:
 
         def report(flight: Flight) -> Callable[[KafkaError | None, Message], None]:
             def on_delivery(error: KafkaError | None, _message: Message) -> None:

@@ -1,4 +1,5 @@
-"""The demo: New York's departures through two embedded clusters, by each backend in turn.
+"""The demo: New York's departures through two embedded clusters, by each backend in turn. While
+they fly, the catalog moves one airport's channel from one cluster to the other.
 
 Needs neither a JVM nor a running Kafka. Exit status 1 if any flight is lost, read twice, read
 out of its aircraft's order or not as it was written.
@@ -16,7 +17,8 @@ import time
 from kafkaroute.plugins import BACKENDS, installed
 
 from ..flights import TOTAL
-from .carry import LEAD, DemoFailed, Result, carry_flights
+from .apps import DemoFailed
+from .carry import LEAD, Result, carry_flights
 from .display import PlainDisplay, RichDisplay, choose_display
 from .rules import topics
 
@@ -77,6 +79,7 @@ def _carry_on_embedded(
             connections,
             flights,
             progress=lambda produced, consumed: display.update(backend, produced, consumed),
+            tell=display.tell,
             lead=LEAD,
             timeout=timeout,
         )

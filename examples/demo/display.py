@@ -79,6 +79,9 @@ class PlainDisplay:
             self._said = now
             print(f"{backend}: {produced:,} delivered, {consumed:,} read", flush=True)
 
+    def tell(self, line: str) -> None:
+        print(f"  {line}", flush=True)
+
     def finish(self, results: Sequence[Result]) -> None:
         print(TITLE)
         rows = [COLUMNS, *(row_of(result) for result in results)]
@@ -131,6 +134,9 @@ class RichDisplay:
     def update(self, backend: str, produced: int, consumed: int) -> None:
         self._progress.update(self._tasks[backend, "delivered"], completed=produced)
         self._progress.update(self._tasks[backend, "read"], completed=consumed)
+
+    def tell(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, style="dim")
 
     def finish(self, results: Sequence[Result]) -> None:
         from rich.box import SIMPLE_HEAD

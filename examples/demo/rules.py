@@ -1,4 +1,4 @@
-"""The demo's catalog: which airport's channel lives on which cluster."""
+"""The demo's catalog: which airport's channel lives on which cluster, before and after a move."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Mapping
 #: The caller, and where the service finds its password.
 USER = "flights"
 PASSWORD_VARIABLE = "DEMO_PASSWORD"
-#: Airport → cluster. EWR and JFK share one; LGA lives elsewhere.
-HOMES = {"EWR": "a", "JFK": "a", "LGA": "b"}
+#: The airport whose channel moves from cluster a to cluster b while it is used.
+MOVES = "LGA"
+#: Airport → cluster, or clusters.
+HOMES = {"EWR": "a", "JFK": "a", MOVES: "a → b"}
 
 
 def topics(prefix: str = "departures") -> dict[str, list[str]]:
     """Cluster → the topics that the rules below name there; they must exist beforehand, since a
     consumer looks for new topics only every few minutes."""
-    return {"a": [f"{prefix}.newark", f"{prefix}.kennedy"], "b": [f"{prefix}.LGA"]}
+    at_a = [f"{prefix}.{name}" for name in ("newark", "kennedy", "laguardia")]
+    return {"a": at_a, "b": [f"{prefix}.LGA"]}
 
 
 _RULES = """\
@@ -28,9 +31,9 @@ clusters:
   - name: a
     connection: {connection_a}
     rules:
-      - match: {{host: 'airports\\.example', path: '/departures/(EWR|JFK)'}}
+      - match: {{host: 'airports\\.example', path: '/departures/({at_a})'}}
         lookup:
-          table: {{EWR: {prefix}.newark, JFK: {prefix}.kennedy}}
+          table: {{EWR: {prefix}.newark, JFK: {prefix}.kennedy, LGA: {prefix}.laguardia}}
   - name: b
     connection: {connection_b}
     rules:
@@ -53,11 +56,15 @@ profiles:
 def rules_text(
     connections: Mapping[str, Mapping[str, object]],
     prefix: str = "departures",
+    *,
+    moved: bool = False,
 ) -> str:
-    """A rules file for the clusters `a` and `b`; topics begin with `prefix`."""
+    """A rules file for the clusters `a` and `b`, before or after the move; topics begin with
+    `prefix`."""
     return _RULES.format(
         user=USER,
         prefix=prefix,
+        at_a="EWR|JFK" if moved else f"EWR|JFK|{MOVES}",
         # JSON is YAML.
         connection_a=json.dumps(connections["a"]),
         connection_b=json.dumps(connections["b"]),

@@ -31,7 +31,10 @@ def test_the_demo_loses_nothing(backend):
     assert {result["channel"][-3:]: result["cluster"] for result in results} == {
         "EWR": "a",
         "JFK": "a",
-        "LGA": "b",
+        "LGA": "a → b",
     }
     assert all(result["intact"] and not result["duplicated"] for result in results)
+    assert "the catalog moves LGA from cluster a to cluster b" in done.stdout
+    for app, phase in (("produce", "released"), ("consume", "left")):
+        assert f"{app} app: {phase} from departures.laguardia at " in done.stdout
     assert "each read once, in order, as it was written" in done.stdout

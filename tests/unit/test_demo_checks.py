@@ -92,13 +92,15 @@ def test_the_flights_are_what_they_are_said_to_be(demo):
     assert all(b'"tailnum":null' in flight.value for flight in unnamed)
 
 
-def test_the_demos_rules_put_each_channel_on_its_cluster(demo, monkeypatch):
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_demos_rules_put_each_channel_on_its_cluster(demo, monkeypatch, moved):
     rules_module = demo("examples.demo.rules")
     monkeypatch.setenv("DEMO_PASSWORD", "x")
     connections = {name: {"bootstrap.servers": f"{name}:1"} for name in "ab"}
-    rules = parse_rules(rules_module.rules_text(connections, "p"))
+    rules = parse_rules(rules_module.rules_text(connections, "p", moved=moved))
     named = rules_module.topics("p")
-    for airport, home in rules_module.HOMES.items():
+    homes = {"EWR": "a", "JFK": "a", "LGA": "b" if moved else "a"}
+    for airport, home in homes.items():
         query = [
             ("config_profile", "flightsIn"),
             ("channel", f"kafka://airports.example/departures/{airport}"),
