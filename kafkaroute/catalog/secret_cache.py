@@ -42,10 +42,14 @@ class SecretCache:
 
     Args:
         clock: seconds, monotonic.
+
+    Attributes:
+        changes: grows whenever a document is read that is not as it was.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.changes = 0
         self._entries: dict[_Key, _Entry] = {}
         self._hangs_until: dict[SecretStore, float] = {}
         self._reset()
@@ -93,6 +97,8 @@ class SecretCache:
             entry = _Entry(None, now, now + _RETRY_AFTER, failure)
         with self._lock:
             self._entries[key] = entry
+            if before is not None and before.found != entry.found:
+                self.changes += 1
             while len(self._entries) > _MAX_DOCUMENTS:
                 del self._entries[next(iter(self._entries))]
         return entry

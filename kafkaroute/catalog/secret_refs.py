@@ -12,7 +12,7 @@ from ..plugins import SECRETS, installed, load_plugin
 from .secret_cache import SecretCache
 from .secret_stores import SecretStore, SecretUnavailable
 
-__all__ = ["is_reference", "prefetch", "reference_problem", "resolve_reference"]
+__all__ = ["is_reference", "prefetch", "reference_problem", "resolve_reference", "secret_changes"]
 
 _log = logging.getLogger("kafkaroute.catalog.rules")
 _REFERENCE = re.compile(r"\{vault://([^/{}]*)/([^{}]*)\}")
@@ -60,6 +60,11 @@ def resolve_reference(value: str) -> str:
             _log.warning("the secret %s is not set: it is answered as an empty string", value)
         return ""
     return found
+
+
+def secret_changes() -> int:
+    """Grows when a secret that was read is another now."""
+    return _cache.changes
 
 
 def prefetch(values: Iterable[object]) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from ..catalog.rules import told_answer
 from ..catalog.rules_model import Rules
+from ..catalog.secret_refs import secret_changes
 from .http import JSON, Header, Identity, Request, Response
 from .store import State
 
@@ -19,9 +20,9 @@ __all__ = ["Answers", "Rendered", "plain_query"]
 #: Answers differ by caller and hold credentials: shared caches must keep them apart.
 _VARY: Header = (b"vary", b"Authorization")
 _CLIENT_ID = b"client_id="
-#: Seconds for which a rendered answer is used again: what depends on the time or on a secret
-#: store, which no change of the rules announces, is at most this old.
-_KEPT_FOR = 2.0
+#: Seconds for which a rendered answer is used again where neither rules nor secrets change: that a
+#: place is no longer told as a previous one is at most this late.
+_KEPT_FOR = 60.0
 #: About 3 KB each.
 _MAX_KEPT = 20_000
 
@@ -34,6 +35,7 @@ class Rendered:
     full: Response
     unchanged: Response
     state: State
+    secrets: int
     until: float
 
     def for_request(self, if_none_match: bytes | None) -> Response:
@@ -67,11 +69,18 @@ class Answers:
         key = (caller, query)
         kept = self._kept.get(key)
         now = self._clock()
-        if kept is not None and kept.state is state and now < kept.until:
+        secrets = secret_changes()
+        if (
+            kept is not None
+            and kept.state is state
+            and kept.secrets == secrets
+            and now < kept.until
+        ):
             return kept
-        if len(self._kept) >= _MAX_KEPT:
-            self._kept.clear()
-        made = self._kept[key] = _render(state, caller, query, now + _KEPT_FOR)
+        self._kept.pop(key, None)
+        made = self._kept[key] = _render(state, caller, query, secrets, now + _KEPT_FOR)
+        if len(self._kept) > _MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
         return made
 
     def respond(self, state: State, identity: Identity, request: Request) -> Response:
@@ -86,13 +95,13 @@ def plain_query(state: State, query: bytes) -> bytes:
     return b"&".join(part for part in query.split(b"&") if not part.startswith(_CLIENT_ID))
 
 
-def _render(state: State, caller: str | None, query: bytes, until: float) -> Rendered:
+def _render(state: State, caller: str | None, query: bytes, secrets: int, until: float) -> Rendered:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     result, told = told_answer(state.rules, caller, pairs, state.history)
     body = json.dumps(result.body, ensure_ascii=False, separators=(",", ":")).encode()
     if result.status != 200:
         full = Response(result.status, body)
-        return Rendered(None, full, full, state, until)
+        return Rendered(None, full, full, state, secrets, until)
     etag = b'"%s"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
     headers = ((b"etag", etag), _VARY, *_cache_control(state.rules))
     return Rendered(
@@ -100,6 +109,7 @@ def _render(state: State, caller: str | None, query: bytes, until: float) -> Ren
         Response(200, body, (JSON, *headers), told),
         Response(304, b"", headers, told),
         state,
+        secrets,
         until,
     )
 
