@@ -58,9 +58,9 @@ class SavedRoutes:
         row = self._read[1].get(channel)
         return self._snapshot.route(channel, row) if row is not None else None
 
-    def touch(self, *, changed: bool) -> None:
+    def touch(self, *, changed: bool, soon: bool = False) -> None:
         if self._snapshot is not None:
-            self._snapshot.touch(changed=changed)
+            self._snapshot.touch(changed=changed, soon=soon)
 
     def flush(self) -> None:
         if self._snapshot is not None:

@@ -39,6 +39,8 @@ _log = logging.getLogger("kafkaroute.catalog.snapshot")
 _FORMAT, _VERSION = "kafkaroute-snapshot", 1
 #: Seconds from a change to the write that keeps it; several changes make one write.
 _CHANGE_DELAY = 1.0
+#: The same when a consumer that is killed would forget what it has to finish.
+_SHORT_DELAY = 0.05
 #: The same when routes were only confirmed: their age is all that changes in the file.
 _CONFIRM_DELAY = 60.0
 #: A write that takes t seconds is followed by none for so many times t.
@@ -98,10 +100,11 @@ class Snapshot:
             )
         return saved
 
-    def touch(self, *, changed: bool) -> None:
-        """Something is new: write soon, or, if routes were only confirmed, some time."""
-        now = self._refresher.clock()
-        due = max(now + (_CHANGE_DELAY if changed else _CONFIRM_DELAY), self._rest_until)
+    def touch(self, *, changed: bool, soon: bool = False) -> None:
+        """Something is new: write in a while; `soon`, if the process may not live so long; or some
+        time, if routes were only confirmed."""
+        delay = (_SHORT_DELAY if soon else _CHANGE_DELAY) if changed else _CONFIRM_DELAY
+        due = max(self._refresher.clock() + delay, self._rest_until)
         with self._lock:
             if self._next_write is not None and self._next_write <= due:
                 return

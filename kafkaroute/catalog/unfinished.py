@@ -68,8 +68,7 @@ class Unfinished:
         Reads the snapshot file where it has changed; call it when a channel is subscribed to,
         after the cache has given its route.
 
-        A group may never have read one of them: then it has no committed offset there, and the
-        caller finishes it at once.
+        A group may never have read one that only the answer names: see :meth:`was_read`.
         """
         current = self._current(channel)
         now = self._wall()
@@ -78,7 +77,7 @@ class Unfinished:
             fresh = group not in groups
             groups.add(group)
         if fresh:
-            self._saved.touch(changed=True)
+            self._saved.touch(changed=True, soon=True)
         with self._reading:
             in_file = _from_file(self._saved.now(channel), current, now)
         with self._lock:
@@ -95,6 +94,15 @@ class Unfinished:
         if len(generations) == len(routes):
             routes.sort(key=lambda one: one.generation or 0)
         return tuple(one for one in routes if self._accepts(one))
+
+    def was_read(self, channel: str, route: Route, group: str) -> bool:
+        """Whether `group` is known to have read `route`, as :meth:`of` has just told it. Where it is
+        not, and has no committed offset there, nothing of it is left behind."""
+        with self._lock:
+            return any(
+                leads_to_same_place(one.route, route) and group in (one.groups or ())
+                for one in self._left.get(channel, ())
+            )
 
     def keep(self, channel: str, route: Route) -> None:
         """Keep `route` until every group that reads the channel has finished it, although no
@@ -121,7 +129,7 @@ class Unfinished:
                 return
             left = Left(bare(route), now, frozenset(self._groups.get(channel, ())))
             self._left[channel] = joined([*before, left], now)
-        self._saved.touch(changed=True)
+        self._saved.touch(changed=True, soon=True)
 
     # --- for the cache --------------------------------------------------------------------------
 

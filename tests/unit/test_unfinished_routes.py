@@ -157,6 +157,27 @@ def test_a_move_while_the_consumer_was_down(path):
     assert second.subscribe("a group that never read it") == []
 
 
+def test_who_read_a_place_is_known_from_the_snapshot_alone(path):
+    first = Process(path, at("a"))
+    first.subscribe()
+    first.cache.close()
+    second = Process(path, at("c", previous=[old("b")]))
+    assert second.subscribe() == ["a", "b"]
+    unfinished = second.cache.unfinished
+    routes = unfinished.of(BAR, "g")
+    assert [unfinished.was_read(BAR, route, "g") for route in routes] == [True, False]
+    assert [unfinished.was_read(BAR, route, "other") for route in routes] == [False, False]
+    unfinished.keep(BAR, routes[1])
+    assert unfinished.was_read(BAR, routes[1], "g")
+
+
+def test_a_reader_is_written_down_at_once(path):
+    first = Process(path, at("a"))
+    first.subscribe()
+    first.pass_time(0.1)  # and is killed
+    assert Process(path, at("b")).subscribe() == ["a"]
+
+
 def test_two_moves_while_it_was_down_and_one_before(path):
     first = Process(path, at("a"))
     first.subscribe()

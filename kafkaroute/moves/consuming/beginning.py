@@ -22,7 +22,7 @@ def unfinished_routes(router: Router[Member], route: Route) -> list[Route]:
     """Older routes of a channel that the group has to read to the end before `route`, oldest first.
 
     Known from the answer's ``previous`` and from the snapshot. One in which the group has never
-    committed anything is none of its business, and is said to be finished.
+    committed anything, and has not been seen, is none of its business; it is said to be finished.
     """
     group = str(router.place(route).config.get("group.id", ""))
     unfinished = router.cache.unfinished
@@ -34,7 +34,7 @@ def unfinished_routes(router: Router[Member], route: Route) -> list[Route]:
             look = scout.look(older.topic, _PATIENCE)
         finally:
             scout.close()
-        if look.untouched:
+        if look.untouched and not unfinished.was_read(route.channel, older, group):
             unfinished.finish(route.channel, older, group)
             continue
         unfinished.keep(route.channel, older)
