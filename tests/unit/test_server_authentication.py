@@ -377,6 +377,13 @@ def test_keys_that_may_not_verify():
     assert (status, message) == (401, "Unauthorized: the issuer has no such key")
 
 
+def test_without_a_key_id_only_where_there_is_no_choice():
+    nameless = request(token(kid=None))
+    one, two = Issuer([jwk(RSA, "r"), jwk(EC, "e")]), Issuer([jwk(RSA, "r"), jwk(OTHER, "o")])
+    assert ask(one.ways(), nameless, state(TOKENS)) == Identity("billing", admin=True)
+    assert ask(two.ways(), nameless, state(TOKENS))[1].endswith("the issuer has no such key")
+
+
 def test_the_claim_the_prefix_and_who_is_not_listed():
     text = TOKENS.replace("algorithms:", 'claim: azp\n      prefix: "p-"\n      algorithms:')
     ways = Issuer().ways()
