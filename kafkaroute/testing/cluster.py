@@ -90,6 +90,10 @@ class Cluster(ABC):
         Needs :attr:`ClusterFeature.SASL_SSL`."""
         raise ValueError(f"the {self.kind} cluster has no {security} user")
 
+    def add_scram_user(self, security: str, name: str, password: str) -> None:
+        """Another user of the mechanism of `security`. Needs :attr:`ClusterFeature.SASL_SSL`."""
+        raise ValueError(f"the {self.kind} cluster has no {security} users")
+
     def kill(self) -> None:
         """End the brokers at once; their data stays. Needs :attr:`ClusterFeature.RESTART`."""
         raise ValueError(f"the {self.kind} cluster cannot be killed")

@@ -136,6 +136,9 @@ class RealCluster(AdministeredCluster):
         self.admin.set_scram_password(user.name, user.mechanism, password)
         self.users[security] = User(user.name, user.mechanism, password)
 
+    def add_scram_user(self, security: str, name: str, password: str) -> None:
+        self.admin.set_scram_password(name, self.users[security].mechanism, password)
+
     def start(self) -> None:
         """Start the broker (again, on the same ports, with its data) and wait for its listeners."""
         if self._process is not None:

@@ -52,8 +52,8 @@ class _Pair:
         self.kit.cluster.alter_scram_password(_SECURITY, password)
         return password
 
-    def tell(self, password: str) -> None:
-        user = str(self.kit.config(security=_SECURITY)["sasl.username"])
+    def tell(self, password: str, user: str | None = None) -> None:
+        user = user or str(self.kit.config(security=_SECURITY)["sasl.username"])
         self.producer.set_sasl_credentials(user, password)
         self.consumer.set_sasl_credentials(user, password)
 
@@ -113,6 +113,40 @@ class RotationTests:
         kit.cluster.alter_scram_password(_SECURITY, password)
         assert pair.run(PATIENCE, pair.delivers()) < 8
         pair.finish()
+
+    @needs(ClusterFeature.SASL_SSL)
+    @requires(Capability.SET_SASL_CREDENTIALS)
+    def test_another_user_costs_a_connection_and_no_message(self, kit: Kit) -> None:
+        pair = _Pair(kit)
+        user, password = kit.name("user"), secrets.token_hex(8)
+        kit.cluster.add_scram_user(_SECURITY, user, password)
+        pair.tell(password, user)
+        pair.run(_ASKED)  # a broker lets nobody change the name on an open connection
+        assert pair.run(PATIENCE, pair.delivers()) < 8
+        pair.finish()
+
+    @needs(ClusterFeature.SASL_SSL)
+    @requires(Capability.SET_SASL_CREDENTIALS, Capability.TRANSACTIONS)
+    def test_open_transaction_outlives_a_rotation(self, kit: Kit) -> None:
+        topic = kit.topic()
+        producer = kit.producer({**_SETTINGS, "transactional.id": kit.name("tx")}, _SECURITY)
+        producer.init_transactions(PATIENCE)
+        producer.begin_transaction()
+        send = producer.sender(topic)
+        send(b"before", b"k")
+        assert producer.flush(PATIENCE) == 0
+        password = secrets.token_hex(8)
+        kit.cluster.alter_scram_password(_SECURITY, password)
+        time.sleep(_ASKED)
+        send(b"refused at first", b"k")
+        producer.flush(1.0)
+        user = str(kit.config(security=_SECURITY)["sasl.username"])
+        producer.set_sasl_credentials(user, password)
+        producer.commit_transaction(PATIENCE)
+        assert [message.value() for message in kit.read_all(topic, 2)] == [
+            b"before",
+            b"refused at first",
+        ]
 
     @needs(ClusterFeature.SASL_SSL)
     @requires(Capability.SET_SASL_CREDENTIALS)
