@@ -42,6 +42,7 @@ class Member:
     """
 
     __slots__ = (
+        "_gone",
         "beside",
         "client",
         "cluster_id",
@@ -65,6 +66,8 @@ class Member:
         self.held: frozenset[str] = frozenset()
         self.left: frozenset[str] = frozenset()
         self.beside: frozenset[str] = frozenset()
+        #: Neither held nor watched any more; the group may not know yet.
+        self._gone: frozenset[str] = frozenset()
         self.hidden: frozenset[str] = frozenset()
         self.paused: set[tuple[str, int]] = set()
         self.cluster_id: str | None = None
@@ -117,6 +120,7 @@ class Member:
         self.held -= {topic}
         self.left -= {topic}
         self.beside -= {topic}
+        self._gone |= {topic}
         self._hide()
 
     def move_to(self, place: Place) -> None:
@@ -148,7 +152,8 @@ class Member:
         self._hide()
 
     def _hide(self) -> None:
-        self.hidden = (self.held | self.left) - self.beside - set(self.topics.values())
+        self._gone -= {*self.held, *self.left, *self.topics.values()}
+        self.hidden = (self.held | self.left | self._gone) - self.beside - set(self.topics.values())
 
     def named(self, partition: TopicPartition) -> TopicPartition:
         """`partition`, as the native consumer gave it, with its channel and place."""

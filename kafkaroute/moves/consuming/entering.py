@@ -171,16 +171,16 @@ class Entering:
         old = head.member
         assert old is not None
         ways, before = self._along(head, coming), copy(head)
-        moving = [s for one in ways for s in one.live() if s.member is old]
-        topics = {stage.topic for stage in moving}
+        states = [(one, stage) for one in ways for stage in one.live() if stage.member is old]
+        topics = {stage.topic for _, stage in states}
         positions = standings(old, topics)
         paused = {one for one in old.paused if one[0] in topics}
         commit_stored(old)
-        states = [(one, stage) for one in ways for stage in one.live() if stage.member is old]
-        for one in ways:
-            old.leave(one.channel)
-        for topic in topics:
-            old.forget(topic)
+        channels = {one.channel for one in ways}
+        old.read({c: topic for c, topic in old.topics.items() if c not in channels})
+        for _, stage in states:
+            if stage.state is not State.READ:
+                old.forget(stage.topic)
         try:
             if old.wanted():
                 self._ground.join(old)
@@ -207,7 +207,7 @@ class Entering:
         new.paused |= paused
         for way, stage in states:
             stage.place, stage.member, stage.cluster_id = coming.place, new, coming.cluster_id
-            stage.by_move = True
+            stage.by_move = stage.arriving = True
             stage.positions = {
                 number: at for (topic, number), at in positions.items() if topic == stage.topic
             }

@@ -44,6 +44,7 @@ class Gate:
             for one in partitions:
                 if one.topic != stage.topic:
                     continue
+                stage.arriving = False
                 if stage.by_move:
                     stage.unplaced.add(one.partition)
                     stopped.append(one)

@@ -47,12 +47,14 @@ class Stage:
         note_of, noted: the old place that the ``held`` notes name, and until when each partition's
             note holds.
         returned: partition → offset of the first message that slipped through a pause.
+        arriving: its native consumer was replaced, and the group has given the new one nothing yet.
         beside: left, but read beside the new place (``on_move="overlap"``).
         late: messages that came from it after it was left, and are not yet told of.
         heard: time.monotonic() of the last message, or of leaving.
     """
 
     __slots__ = (
+        "arriving",
         "beside",
         "by_move",
         "cluster_id",
@@ -93,7 +95,7 @@ class Stage:
         self.note_of: str | None = None
         self.noted: dict[int, float] = {}
         self.returned: dict[int, int] = {}
-        self.beside = False
+        self.arriving = self.beside = False
         self.late = 0
 
     def spot(self) -> Spot:
@@ -129,7 +131,8 @@ class Way:
 
     @property
     def moves(self) -> bool:
-        return len(self.stages) > 1 or bool(self.left)
+        head = self.stages[0]
+        return len(self.stages) > 1 or bool(self.left or head.arriving or head.unplaced)
 
     def live(self) -> list[Stage]:
         """Stages with a native consumer."""
