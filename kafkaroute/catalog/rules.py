@@ -219,8 +219,9 @@ class _Body:
         keep = timedelta(seconds=self._rules.previous_for)
         current = {cluster.name: cluster for cluster in self._rules.clusters}
         told = []
-        for place, generation, until in earlier:
-            if place.target is None or self._now - until > keep:
+        for place, generation, left_at in earlier:
+            until = left_at + keep
+            if place.target is None or until <= self._now:
                 continue
             cluster = current.get(place.cluster.name, place.cluster)
             if not same_cluster(cluster, place.cluster):

@@ -61,11 +61,11 @@ class Moved(NamedTuple):
 
 
 class Earlier(NamedTuple):
-    """A place where the channel lived until `until`."""
+    """A place that the channel left at `left_at`."""
 
     place: Place
     generation: int
-    until: datetime
+    left_at: datetime
 
 
 class Track(NamedTuple):
@@ -191,7 +191,7 @@ class _Verdicts:
 
 
 def _distinct(earlier: list[Earlier], now: Place) -> tuple[Earlier, ...]:
-    """Each place once, with its latest `until`; not the one where the channel lives now."""
+    """Each place once, with its latest `left_at`; not the one where the channel lives now."""
     found: list[Earlier] = []
     for one in reversed(earlier):
         if not same_place(one.place, now) and not any(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kafkaroute.catalog.answer import route_from_answer
+from kafkaroute.catalog.previous import previous_routes
 from kafkaroute.catalog.rules import answer
 from kafkaroute.catalog.rules_loader import parse_rules
 from kafkaroute.catalog.rules_model import Asked
@@ -96,8 +97,8 @@ def test_a_chain_of_moves_is_told_oldest_first():
         moved(RULES, (EU, "west", "o3"), ("kafka://example.com/orders/us", "west", "u")),
     )
     assert shown(track(history)) == (3, [("east", "orders-eu", 1), ("west", "o2", 2)])
-    until = [earlier.until for earlier in track(history).previous]
-    assert until == [NOW - timedelta(minutes=2), NOW - timedelta(minutes=1)]
+    left = [earlier.left_at for earlier in track(history).previous]
+    assert left == [NOW - timedelta(minutes=2), NOW - timedelta(minutes=1)]
     assert shown(track(history, "kafka://example.com/orders/us"))[0] == 4
 
 
@@ -162,13 +163,16 @@ def test_the_answer_tells_them_and_a_client_reads_them():
             "configuration": {"acks": "all"},
             "topic": "orders-eu",
             "generation": 1,
-            "until": NOW.isoformat(timespec="milliseconds"),
+            # As clients read it: after that nothing unread can be there.
+            "until": (NOW + timedelta(days=7)).isoformat(timespec="milliseconds"),
             "cluster_id": "e" * 22,
         }
     ]
     route = route_from_answer(Channel.parse(EU), body)
     assert route.generation == 2
-    assert route.previous[0]["topic"] == "orders-eu"
+    [earlier] = previous_routes(route, NOW.timestamp())
+    assert (earlier.topic, earlier.generation) == ("orders-eu", 1)
+    assert previous_routes(route, NOW.timestamp() + 8 * 86_400) == ()
 
 
 def test_previous_places_are_told_for_a_while_only():

@@ -75,7 +75,7 @@ def _view(state: State, uri: str, sightings: list[Sighting], now: float) -> Chan
         topic=place.target.topic if place is not None and place.target is not None else "",
         generation=track.generation if track is not None else None,
         earlier=tuple(
-            f"{one.place.target.topic} on {one.place.cluster.name}, until {_moment(one.until)}"
+            f"{one.place.target.topic} on {one.place.cluster.name}, until {_moment(one.left_at)}"
             for one in (track.previous if track is not None else ())
             if one.place.target is not None
         ),
