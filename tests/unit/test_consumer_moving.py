@@ -371,8 +371,7 @@ def test_back_while_the_new_place_is_held(world):
         world.until(consumer, Phase.HELD)
         world.write("B", "B1")
         world.move(consumer, "A")
-        world.until(consumer, Phase.SEEN, 2)
-        world.during(consumer, 0.5)
+        found = world.until(consumer, Phase.SEEN, 2)
         stop = threading.Event()
 
         def keep_writing():
@@ -384,7 +383,7 @@ def test_back_while_the_new_place_is_held(world):
         writer = threading.Thread(target=keep_writing)
         writer.start()
         try:
-            found = world.until(consumer, Phase.LEFT, 2, timeout=20)
+            found += world.until(consumer, Phase.LEFT, 2, timeout=20)
         finally:
             stop.set()
             writer.join()
