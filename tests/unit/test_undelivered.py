@@ -1,11 +1,13 @@
 """The order in which failed messages are produced again."""
 
 from kafkaroute.messages import KafkaError
-from kafkaroute.moves.producing.undelivered import Undelivered, in_order, report_of
+from kafkaroute.moves.producing.undelivered import ReportClock, Undelivered, in_order, report_of
 
 
-def message(number, at, partition=0, channel="kafka://x/a"):
-    return Undelivered(channel, b"%d" % number, None, -1, None, 0, None, at, partition)
+def message(number, at, partition=0, channel="kafka://x/a", blur=0.0002):
+    """Produced at `at`, which the report tells within `blur` seconds."""
+    bounds = (at - blur, at + blur)
+    return Undelivered(channel, b"%d" % number, None, -1, None, 0, None, at, partition, *bounds)
 
 
 def numbers(messages):
@@ -27,6 +29,23 @@ def test_a_block_that_was_reported_too_early_is_put_behind():
 def test_three_blocks_in_the_wrong_order():
     blocks = [[message(n, 100 + n / 100) for n in block] for block in ((4, 5), (2, 3), (0, 1))]
     assert numbers(in_order(m for block in blocks for m in block)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_blocks_a_blink_apart():
+    """A burst of two microseconds a message, reported within ten."""
+    times = [(n, 100 + n * 2e-6) for n in range(200)]
+    queued = [message(n, at, blur=5e-6) for n, at in times[50:]]
+    in_flight = [message(n, at, blur=5e-6) for n, at in times[:50]]
+    assert numbers(in_order(queued + in_flight)) == list(range(200))
+
+
+def test_the_bounds_of_a_report():
+    now = [10.0]
+    clock = ReportClock(lambda: now[0])
+    assert clock.bounds(3.0) == (float("-inf"), 7.0)
+    clock.done()
+    now[0] = 10.5
+    assert clock.bounds(3.0) == (7.0, 7.5)
 
 
 def test_partitions_and_channels_do_not_disturb_each_other():

@@ -105,6 +105,7 @@ def rescue(link: Link) -> bool:
     client, tracker = link.client, link.tracker
     tracker.rescuing = True
     try:
+        tracker.clock.done()
         client.purge(True, True, True)
         until = time.monotonic() + _PURGE_PATIENCE
         while len(client) and time.monotonic() < until:

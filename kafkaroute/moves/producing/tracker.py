@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ...backend.contract import DeliveryCallback, HeadersInput, Sender
 from ...messages import KafkaError, Message
-from .undelivered import Undelivered
+from .undelivered import ReportClock, Undelivered
 
 __all__ = ["Desk", "Full", "Pair", "Plain", "Tracker"]
 
@@ -56,6 +56,7 @@ class Tracker:
 
     Attributes:
         diverted: how many movers serve the client: the application's callbacks wait on the desk.
+        clock: tells when a message was produced.
         rescuing: a purge is ours; else its reports are meant for the application.
     """
 
@@ -65,6 +66,7 @@ class Tracker:
         self.quiet = quiet
         self.diverted = 0
         self.rescuing = False
+        self.clock = ReportClock()
         self._owners: dict[str, str] = {}
         self._lock = threading.Lock()
         self._collected: list[Undelivered] | None = None
@@ -146,7 +148,8 @@ class Tracker:
         message: Message,
     ) -> None:
         if error is not None and (self.rescuing or error.code() not in _PURGED):
-            landed = message.partition()
+            latency = message.latency() or 0.0
+            bounds = self.clock.bounds(latency)
             undelivered = Undelivered(
                 channel,
                 message.value(),
@@ -155,10 +158,13 @@ class Tracker:
                 callback,
                 timestamp,
                 headers,
-                time.time() - (message.latency() or 0.0),
-                landed,
+                time.time() - latency,
+                message.partition(),
+                *bounds,
             )
-            if self.take(undelivered) or self._desk.astray(self, undelivered, message.topic()):
+            taken = self.take(undelivered)
+            self.clock.done()
+            if taken or self._desk.astray(self, undelivered, message.topic()):
                 return
         if callback is None:
             if error is not None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import NamedTuple
 
 from ...backend.contract import DeliveryCallback, HeadersInput
 from ...messages import KafkaError, Message
 
-__all__ = ["Undelivered", "in_order", "report_of"]
-
-#: Within one block of reports the times of acceptance go up, but for what clocks and threads blur
-#: (0.1 ms was measured); a step back by more than this many seconds begins another block.
-_STEP_BACK = 0.001
+__all__ = ["ReportClock", "Undelivered", "in_order", "report_of"]
 
 
 class Undelivered(NamedTuple):
@@ -26,6 +23,7 @@ class Undelivered(NamedTuple):
         accepted_at: time.time() of produce(), seconds.
         landed: the partition that it was meant for on the place that failed it; tells which
             messages must keep their order.
+        earliest, latest: bounds of produce(), by another clock; see :class:`ReportClock`.
     """
 
     channel: str
@@ -37,6 +35,8 @@ class Undelivered(NamedTuple):
     headers: HeadersInput | None
     accepted_at: float
     landed: int | None = None
+    earliest: float = 0.0
+    latest: float = 0.0
 
     @property
     def created(self) -> int:
@@ -49,22 +49,44 @@ class Undelivered(NamedTuple):
         return len(self.value or b"") + len(self.key or b"")
 
 
+class ReportClock:
+    """When a reported message was produced, as exactly as its report can tell.
+
+    A client takes the latency between the end of its last report and the beginning of this one,
+    and nothing else in a report numbers the messages.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._thread = threading.local()
+
+    def bounds(self, latency: float) -> tuple[float, float]:
+        """Between which times the message was produced. Called first thing in its report."""
+        now = self._clock()
+        return getattr(self._thread, "last", float("-inf")) - latency, now - latency
+
+    def done(self) -> None:
+        """The report has been dealt with; called last in it, and before a client is served."""
+        self._thread.last = self._clock()
+
+
 def in_order(failed: Iterable[Undelivered]) -> list[Undelivered]:
     """`failed`, as reported, in the order in which each partition's messages were produced.
 
-    A client reports in order within each of its queues (in flight, queued), but one queue's block
-    may come before an older one's. Blocks are told apart by the time of acceptance going back, and
-    sorted by it; inside a block the reported order is finer than any clock.
+    A client keeps a partition's messages in several queues (in flight, about to be sent, new) and
+    reports each in its order, but one queue's block may come before an older one's. A message
+    that was certainly produced before the one reported before it begins another block; blocks are
+    sorted by time, and inside a block the reported order is finer than any clock.
     """
     partitions: dict[tuple[str, int | None], list[list[Undelivered]]] = {}
     for message in failed:
         blocks = partitions.setdefault((message.channel, message.landed), [])
-        if not blocks or message.accepted_at < blocks[-1][-1].accepted_at - _STEP_BACK:
+        if not blocks or message.latest < blocks[-1][-1].earliest:
             blocks.append([])
         blocks[-1].append(message)
     # All blocks by age, not partition by partition: a message that was not yet given a partition
     # may be followed by one of the same key that was.
-    every = sorted(chain.from_iterable(partitions.values()), key=lambda block: block[0].accepted_at)
+    every = sorted(chain.from_iterable(partitions.values()), key=lambda block: block[0].latest)
     return list(chain.from_iterable(every))
 
 

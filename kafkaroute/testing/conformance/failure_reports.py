@@ -9,6 +9,7 @@ import pytest
 
 from ...backend.contract import Capability
 from ...messages import KafkaError, Message
+from ...moves.producing.undelivered import ReportClock, Undelivered, in_order
 from ..cluster import ClusterFeature
 from .kit import PATIENCE, Kit, Reports
 from .requirements import needs, requires
@@ -124,6 +125,21 @@ class FailureReportTests:
     def test_purge_reports_each_message_once_in_order(self, kit: Kit, idempotence: bool) -> None:
         topic = kit.topic(2)
         failures = Reports()
+        rescued: list[Undelivered] = []
+        clock = ReportClock()
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            latency = message.latency()
+            assert latency is not None
+            bounds = clock.bounds(latency)
+            rescued.append(
+                Undelivered(
+                    "", message.value(), None, -1, None, 0, None, 0.0, message.partition(), *bounds
+                )
+            )
+            failures(error, message)
+            clock.done()
+
         producer = kit.producer(
             {
                 "linger.ms": 0,
@@ -132,7 +148,7 @@ class FailureReportTests:
                 # The mock's answers count down with every retry.
                 "retry.backoff.ms": 100,
             },
-            on_failure=failures,
+            on_failure=report,
             only_failures=True,
         )
         send = producer.sender(topic)
@@ -148,13 +164,14 @@ class FailureReportTests:
                 send(value, b"key", number % 2)
                 produced[number % 2].append(value)
             began = time.monotonic()
+            clock.done()
             producer.purge(True, True, True)
             kit.serve_until(producer, lambda: len(failures) >= 1000)
             assert time.monotonic() - began < 1.0
             assert set(failures.codes) <= _PURGED
             for partition, values in produced.items():
                 messages = [m for m in failures.messages if m.partition() == partition]
-                assert [message.value() for message in messages] == values
+                assert [m.value for m in in_order(rescued) if m.landed == partition] == values
                 assert {(message.topic(), message.key()) for message in messages} == {
                     (topic, b"key")
                 }

@@ -19,7 +19,6 @@ from .errors import NATIVE_FAILURES, translated
 from .forks import NativeProducer, inherited, track
 from .logs import Redactor
 from .messages import to_cluster_metadata, to_native_partitions
-from .purged import InOrder
 
 __all__ = ["ConfluentProducer"]
 
@@ -47,10 +46,9 @@ class ConfluentProducer(BackendProducer):
         *,
         only_failures: bool = False,
     ) -> None:
-        self._failures = None if on_failure is None else InOrder(on_failure)
-        if self._failures is not None:
+        if on_failure is not None:
             # librdkafka knows one default callback; it takes messages without one of their own.
-            config = {**config, "on_delivery": self._failures}
+            config = {**config, "on_delivery": on_failure}
         if only_failures:
             config = {**config, "delivery.report.only.error": True}
         self._redact = Redactor(config)
@@ -97,10 +95,7 @@ class ConfluentProducer(BackendProducer):
             return self._raise(error)
 
     def poll(self, timeout: float) -> int:
-        if self._failures:  # an exception of a callback kept them from being served
-            timeout = 0
-        served = int(self._call(self._native.poll, timeout))
-        return served + self._failures.serve() if self._failures else served
+        return int(self._call(self._native.poll, timeout))
 
     def flush(self, timeout: float) -> int:
         remaining = self._call(self._native.flush, timeout)
@@ -108,20 +103,15 @@ class ConfluentProducer(BackendProducer):
             # What arrived since may be log lines and error events, which are no messages.
             self._call(self._native.poll, 0)
             remaining = len(self._native)
-        if self._failures:
-            self._failures.serve()
         return int(remaining)
 
     def __len__(self) -> int:
-        waiting = len(self._native)
-        return waiting + len(self._failures) if self._failures else waiting
+        return len(self._native)
 
     def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:
         return to_cluster_metadata(self._call(self._native.list_topics, topic, timeout))
 
     def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
-        if self._failures is not None:
-            self._failures.begin()
         self._call(_purge, self._native, in_queue, in_flight, blocking)
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
@@ -160,7 +150,7 @@ class ConfluentProducer(BackendProducer):
             if self._closed or inherited(self._native):
                 return 0
             self._closed = True
-        serving = _Serving(self._native, self._failures)
+        serving = _Serving(self._native)
         try:
             serving.until(timeout)
             failed = serving.purge()
@@ -204,9 +194,8 @@ def _purge(native: Any, in_queue: bool, in_flight: bool, blocking: bool) -> None
 class _Serving:
     """Serves a producer's callbacks to the end, whatever they raise."""
 
-    def __init__(self, native: Any, failures: InOrder | None) -> None:
+    def __init__(self, native: Any) -> None:
         self._native = native
-        self._failures = failures
         self.failure: Exception | None = None
 
     def until(self, timeout: float) -> None:
@@ -221,15 +210,8 @@ class _Serving:
         """Fail what is left, serve the reports; returns how many messages that were."""
         failed = self.waiting()
         if failed:
-            if self._failures is not None:
-                self._failures.begin()
             _purge(self._native, True, True, True)
             self.until(_PURGE_PATIENCE)
-        while self._failures:
-            try:
-                self._failures.serve()
-            except Exception as error:
-                self.failure = self.failure or error
         return failed
 
     def waiting(self) -> int:
