@@ -157,7 +157,7 @@ class StandbyTests:
         member = consumer.memberid()
         consumer.pause(consumer.assignment())
         kit.write(topic, [b"v"], partition=1)
-        until = time.monotonic() + 2.5 * limit / 1000
+        until = time.monotonic() + 1.6 * limit / 1000
         while time.monotonic() < until:
             assert consumer.poll(0) is None
             time.sleep(0.4)
