@@ -187,6 +187,17 @@ def _say_of(worker: Worker, found: Certificate) -> None:
 
 
 def _restless(run: MoveRun) -> set[Worker]:
-    """Members that were killed or lost partitions: what they had read may be read again."""
-    lost = {worker for worker, said in run.news if said.get("kind") == "lost"}
-    return lost | {member for group in run.members for member in group if member.killed}
+    """Members for which it is usual that what they had read is read again: they were killed, lost
+    partitions, gave some up without having committed all, or could not commit."""
+    found = {
+        worker
+        for worker, said in run.news
+        if said.get("kind") == "lost"
+        or (said.get("kind") == "revoked" and worker.spec["commit"] not in {"auto", "store"})
+    }
+    for group in run.members:
+        for member in group:
+            errors = (member.done or {}).get("errors", {})
+            if member.killed or any("while committing" in error for error in errors):
+                found.add(member)
+    return found
