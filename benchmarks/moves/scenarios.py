@@ -320,6 +320,8 @@ def hanging_catalog(stage: Stage) -> Script:
     load={"groups": 2, "commits": ("store",)},
 )
 def comings_and_goings(stage: Stage) -> Script:
+    # So long the killed one's partitions are nobody's.
+    stage.profiles["in"] |= {"session.timeout.ms": 4000, "heartbeat.interval.ms": 700}
     channel = stage.channel("A", stage.topic("A"))
     new = stage.topic("B")
     yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from functools import partial
@@ -15,6 +16,8 @@ from .payload import Payload, key_name
 from .talk import Talk
 
 __all__ = ["DELIVERED", "FAILED", "ProducerWork", "TransactionalWork"]
+
+_log = logging.getLogger("kafkaroute.verify")
 
 #: States of a message in the reports' file: 0 is unreported, DELIVERED + i is delivered to the
 #: i-th topic that reports named.
@@ -215,6 +218,7 @@ class TransactionalWork(ProducerWork):
                     self._tell_progress()
                 self._producer.commit_transaction(60)
             except KafkarouteError as error:
+                _log.warning("transaction aborted: %s", error, exc_info=True)
                 self._refused[_name_of(error)] += 1
                 self._abort(first, reported)
 
