@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
+from .errors import ClosedError
 from .moves.producing.dispatch import Dispatch
 from .moves.producing.link import Link
 
@@ -34,7 +36,7 @@ class Delivery:
         if not dispatch.busy:
             links = dispatch.router.clients()
             for link in links:
-                served += link.client.poll(0)
+                served += _poll(link, 0)
         else:
             served = self._serve(0)
         if served or timeout == 0:
@@ -58,7 +60,7 @@ class Delivery:
         if served:
             timeout = 0
         for link in free:
-            served += link.client.poll(timeout / len(free))
+            served += _poll(link, timeout / len(free))
         if not free and not served and timeout:
             time.sleep(min(timeout, _LOOK_AGAIN))
         if dispatch.busy:
@@ -114,7 +116,8 @@ class Delivery:
                 link for link in dispatch.links() if not link.tracker.diverted and len(link.client)
             ]
             for link in waiting:
-                link.client.flush(max(0.0, min(_SLICE, deadline - time.monotonic())))
+                with suppress(ClosedError):
+                    link.client.flush(max(0.0, min(_SLICE, deadline - time.monotonic())))
             if not waiting:
                 time.sleep(min(left, _LOOK_AGAIN))
 
@@ -147,6 +150,13 @@ class Delivery:
         if failure is not None:
             raise failure
         return failed
+
+
+def _poll(link: Link, timeout: float) -> int:
+    try:
+        return link.client.poll(timeout)
+    except ClosedError:  # its channels have left, and so has it
+        return 0
 
 
 def deadline_of(timeout: float | None) -> float:

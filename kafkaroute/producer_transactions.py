@@ -28,12 +28,15 @@ class TransactionCalls:
         with dispatch.lock:
             dispatch.check_open()
             if self._transactions is None:
+                settings = dispatch.settings
                 transactions = Transactions(
-                    lambda: [link.client for link in dispatch.router.clients()]
+                    lambda: [link.client for link in dispatch.router.clients()],
+                    patience=2 * settings.ttl + settings.timeout,
+                    drain_timeout=settings.drain_timeout,
                 )
                 self._transactions = transactions
                 dispatch.bind = lambda link, channel: transactions.bind(link.client, channel)
-                dispatch.between = transactions.between
+                dispatch.transactions = transactions
             self._transactions.init(timeout)
             dispatch.senders.clear()
 
@@ -59,6 +62,11 @@ class TransactionCalls:
             positions: what Consumer.position() returned, or partitions of your own.
             group_metadata: what Consumer.consumer_group_metadata() returned.
             timeout: seconds.
+
+        Raises:
+            KafkaException: ``_STATE``, with txn_requires_abort(), while the consumer and this
+                Producer move from cluster to cluster one after the other.
+            UnsupportedFeature: they live on different clusters.
         """
         self._transaction().send_offsets(positions, group_metadata, timeout)
 

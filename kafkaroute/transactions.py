@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, NoReturn
 
 from .backend.contract import BackendProducer
-from .errors import KafkaException
+from .errors import KafkaException, KafkarouteError, UnsupportedFeature
 from .messages import KafkaError, TopicPartition, bare, kafka_exception
 
 __all__ = ["GroupMetadata", "Transactions"]
@@ -47,16 +48,33 @@ class GroupMetadata:
 
 
 class Transactions:
-    """The state between init_transactions() and close()."""
+    """The state between init_transactions() and close().
 
-    def __init__(self, clients: Callable[[], Iterable[BackendProducer]]) -> None:
+    Args:
+        clients: the native clients in use.
+        patience: seconds within which a consumer and the producer that commits its offsets have
+            both heard of a move.
+        drain_timeout: seconds that an old cluster has to abort a transaction whose channels
+            wait to leave it.
+    """
+
+    def __init__(
+        self,
+        clients: Callable[[], Iterable[BackendProducer]],
+        patience: float = 0.0,
+        drain_timeout: float = 5.0,
+    ) -> None:
         self._clients = clients
+        self._drain_timeout = drain_timeout
+        self._patience = patience
+        self._group: GroupMetadata | None = None
+        self._apart_since: float | None = None
         self._timeout = -1.0
         self._initialised: list[BackendProducer] = []
         self._open = False
         self._bound: BackendProducer | None = None
         self._lock = Lock()
-        self._at_end: list[Callable[[], None]] = []
+        self._waiting: list[tuple[Callable[[], bool], Callable[[], None]]] = []
 
     @staticmethod
     def misuse(text: str) -> KafkaException:
@@ -69,6 +87,8 @@ class Transactions:
 
     def _initialise(self, client: BackendProducer) -> None:
         if not any(known is client for known in self._initialised):
+            live = list(self._clients())
+            self._initialised = [known for known in self._initialised if known in live]
             client.init_transactions(self._timeout)
             self._initialised.append(client)
 
@@ -79,20 +99,44 @@ class Transactions:
             self._open = True
             self._bound = None
 
-    def between(self, action: Callable[[], None]) -> None:
-        """Run `action` while no transaction is open: now, or at the end of the one that is."""
+    def between(self, permitted: Callable[[], bool], action: Callable[[], None]) -> None:
+        """Run `action` once, while no transaction is open and `permitted` says yes: now, at the
+        end of the open one, or at a later :meth:`run_waiting`."""
         with self._lock:
-            if self._open:
-                self._at_end.append(action)
-            else:
+            self._waiting.append((permitted, action))
+        self.run_waiting()
+
+    def run_waiting(self) -> None:
+        """Do what :meth:`between` could not do yet, where it can be done now."""
+        with self._lock:
+            if not self._open:
+                self._run()
+
+    def _run(self) -> None:
+        for waiting in list(self._waiting):
+            permitted, action = waiting
+            if permitted():
+                self._waiting.remove(waiting)
                 action()
 
     def _end(self) -> None:
         with self._lock:
             self._open, self._bound = False, None
-            actions, self._at_end = self._at_end, []
-            for action in actions:
-                action()
+            self._run()
+
+    def may_leave(self, here: str | None, there: str | None, give_up: float) -> bool:
+        """Whether the producer may go from cluster `here` to `there` as far as the consumer is
+        concerned whose offsets it commits: that one goes first. From `give_up` (time.monotonic())
+        on it is taken not to go at all."""
+        group = self._group
+        if group is None or None in (here, there) or here == there:
+            return True
+        try:
+            if group.is_moving():
+                return False
+            return group.cluster_id() == there or time.monotonic() >= give_up
+        except KafkarouteError:
+            return True  # the consumer is closed
 
     def bind(self, client: BackendProducer, what: str) -> None:
         """Called for the first message of each channel in each transaction."""
@@ -125,11 +169,29 @@ class Transactions:
         ours = client.list_topics(None, _CLUSTER_TIMEOUT).cluster_id
         theirs = group.cluster_id()
         if ours is not None and theirs is not None and ours != theirs:
-            raise self.misuse(
-                "the group lives on another cluster than the transaction: its offsets cannot be "
-                "part of it"
-            )
+            self._refuse_apart(group)
+        self._group, self._apart_since = group, None
         client.send_offsets_to_transaction(group.bare(positions), group.native, timeout)
+
+    def _refuse_apart(self, group: GroupMetadata) -> NoReturn:
+        """The group lives on another cluster than the transaction."""
+        now = time.monotonic()
+        if self._apart_since is None:
+            self._apart_since = now
+        together_before, self._group = self._group is not None, group
+        text = "the group lives on another cluster than the transaction: its offsets cannot be "
+        if together_before and (
+            group.is_moving() or self._waiting or now - self._apart_since < self._patience
+        ):
+            raise kafka_exception(
+                KafkaError._STATE,
+                f"{text}part of it. One of them is moving: abort the transaction and go on",
+                txn_requires_abort=True,
+            )
+        raise UnsupportedFeature(
+            f"{text}part of it. Kafka has no transactions across clusters: input and output of a "
+            "consume-transform-produce loop must live on one"
+        )
 
     def commit(self, timeout: float) -> None:
         if not self._open:
@@ -143,8 +205,20 @@ class Transactions:
         if not self._open:
             raise self.misuse("no transaction is open")
         if self._bound is not None:
-            self._bound.abort_transaction(timeout)
+            self._abort(self._bound, timeout)
         self._end()
+
+    def _abort(self, client: BackendProducer, timeout: float) -> None:
+        leaving = bool(self._waiting)
+        if leaving:
+            timeout = self._drain_timeout if timeout < 0 else min(timeout, self._drain_timeout)
+        try:
+            client.abort_transaction(timeout)
+        except KafkaException as error:
+            if not leaving:
+                raise
+            # Its coordinator does it when transaction.timeout.ms is over.
+            _log.warning("the old cluster could not be told to abort a transaction: %s", error)
 
     def abandon(self, timeout: float) -> None:
         """The Producer closes: what is open is aborted. Where that fails, the broker aborts it
@@ -159,6 +233,7 @@ class Transactions:
 
     def after_fork_in_child(self) -> None:
         self._lock = Lock()
-        self._at_end = []
+        self._waiting = []
+        self._group = self._apart_since = None
         self._initialised = []
         self._open, self._bound = False, None

@@ -1,8 +1,10 @@
 """Transactions: which cluster they live on, and what is refused, over fake clients."""
 
+import time
+
 import pytest
 
-from kafkaroute import KafkaError, KafkaException, TopicPartition
+from kafkaroute import ClosedError, KafkaError, KafkaException, TopicPartition, UnsupportedFeature
 from kafkaroute.messages import ClusterMetadata
 from kafkaroute.transactions import GroupMetadata, Transactions
 
@@ -142,15 +144,107 @@ def test_offsets_of_a_group_on_the_same_cluster(transactions, clients):
     )
 
 
+def group_on(cluster, moving=False):
+    return GroupMetadata("native", lambda: cluster, lambda tp: tp.topic, lambda: moving)
+
+
+OFFSETS = [TopicPartition("t", 0, 5)]
+
+
 def test_offsets_of_a_group_on_another_cluster(transactions, clients):
     a, _ = clients
     transactions.init(1)
     transactions.begin()
     transactions.bind(a, "kafka://x/a")
-    group = GroupMetadata("native", lambda: "B", lambda tp: tp.topic)
-    told = refused(transactions.send_offsets, [TopicPartition("t", 0, 5)], group, 2)
-    assert "another cluster" in told
+    with pytest.raises(UnsupportedFeature, match="another cluster"):
+        transactions.send_offsets(OFFSETS, group_on("B"), 2)
     assert a.calls[-1] == "begin"
+
+
+def test_offsets_of_a_group_that_went_to_another_cluster(clients):
+    """The producer follows soon; the application aborts, and goes on."""
+    a, _ = clients
+    transactions = Transactions(list, patience=0.2)
+    transactions.init(1)
+    transactions.begin()
+    transactions.bind(a, "kafka://x/a")
+    transactions.send_offsets(OFFSETS, group_on("A"), 2)
+    with pytest.raises(KafkaException, match="moving") as caught:
+        transactions.send_offsets(OFFSETS, group_on("B"), 2)
+    assert caught.value.args[0].txn_requires_abort()
+    time.sleep(0.3)
+    with pytest.raises(KafkaException, match="moving"):
+        transactions.send_offsets(OFFSETS, group_on("B", moving=True), 2)
+    with pytest.raises(UnsupportedFeature, match="another cluster"):
+        transactions.send_offsets(OFFSETS, group_on("B"), 2)
+
+
+def test_a_producer_leaves_after_the_consumer_it_serves(transactions, clients):
+    a, _ = clients
+    later = time.monotonic() + 60
+    assert transactions.may_leave("A", "B", later)
+    transactions.init(1)
+    transactions.begin()
+    transactions.bind(a, "kafka://x/a")
+    where, moving = ["A"], [True]
+    group = GroupMetadata("n", lambda: where[0], lambda tp: tp.topic, lambda: moving[0])
+    transactions.send_offsets(OFFSETS, group, 2)
+    assert not transactions.may_leave("A", "B", 0)
+    assert transactions.may_leave("A", "A", later)
+    assert transactions.may_leave("A", None, later)
+    moving[0] = False
+    assert not transactions.may_leave("A", "B", later)
+    assert transactions.may_leave("A", "B", time.monotonic())
+    where[0] = "B"
+    assert transactions.may_leave("A", "B", later)
+
+    def closed():
+        raise ClosedError("closed")
+
+    group.cluster_id = closed
+    assert transactions.may_leave("A", "B", later)
+
+
+def test_a_cluster_that_is_left_need_not_answer_an_abort(clients):
+    a, b = clients
+    transactions = Transactions(lambda: clients, drain_timeout=0.5)
+    transactions.init(1)
+    transactions.begin()
+    transactions.bind(a, "kafka://x/a")
+    asked = []
+
+    def fail(timeout):
+        asked.append(timeout)
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    a.abort_transaction = fail
+    with pytest.raises(KafkaException, match="TIMED_OUT"):
+        transactions.abort(-1)
+    done = []
+    transactions.between(lambda: True, lambda: done.append(1))
+    transactions.abort(-1)
+    assert (asked, done) == ([-1, 0.5], [1])
+    transactions.begin()
+    transactions.bind(b, "kafka://x/a")
+
+
+def test_what_is_done_between_transactions(transactions, clients):
+    done, permitted = [], [False]
+    transactions.between(lambda: True, lambda: done.append(1))
+    assert done == [1]
+    transactions.init(1)
+    transactions.begin()
+    transactions.between(lambda: True, lambda: done.append(2))
+    transactions.between(lambda: permitted[0], lambda: done.append(3))
+    transactions.run_waiting()
+    assert done == [1]
+    transactions.commit(1)
+    assert done == [1, 2]
+    permitted[0] = True
+    transactions.run_waiting()
+    assert done == [1, 2, 3]
+    transactions.run_waiting()
+    assert done == [1, 2, 3]
 
 
 def test_offsets_first_when_one_client_is_there(clients):

@@ -17,6 +17,7 @@ from ...messages import KafkaError, Message
 from ...route import Route
 from ...router import Place, Router
 from ...settings import Settings
+from ...transactions import Transactions
 from ..events import Announcer, Phase, RouteChange
 from .link import Home, Link, spot_of
 from .mover import Mover
@@ -47,7 +48,7 @@ class Dispatch:
         stopped: movers have ended for good.
         given_up: messages that close() failed before any client had them.
         bind: with transactions: called for the first message of each channel in each of them.
-        between: with transactions: runs a function when none is open.
+        transactions: where there are any.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -66,7 +67,7 @@ class Dispatch:
         self.given_up = 0
         self.announcer = Announcer(settings.on_route_change)
         self.bind: Callable[[Link, str], None] | None = None
-        self.between: Callable[[Callable[[], None]], None] | None = None
+        self.transactions: Transactions | None = None
         self._expired: set[str] = set()
         self._refused: dict[str, Exception] = {}
         self._unheard = 0

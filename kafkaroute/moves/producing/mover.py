@@ -20,6 +20,7 @@ from .link import Home, Link
 from .opening import Opening
 from .outlets import NeedsReportsError, Outlets
 from .strays import Strays
+from .transacting import between_transactions
 from .undelivered import in_order
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Mover:
         ready, targets = self.opening.open(
             changes, lambda: link.hold is not None or self._stop.is_set()
         )
-        if ready and (not link.tracked or self._dispatch.between is not None):
+        if ready and (not link.tracked or self._dispatch.transactions is not None):
             self._switch(ready, targets)
         elif ready or link.hold is not None:
             self._sequence(ready, targets)
@@ -174,7 +175,6 @@ class Mover:
         transactions, between two of them."""
         dispatch, link = self._dispatch, self._link
         retired = False
-        done = threading.Event()
 
         def swap() -> None:
             nonlocal retired
@@ -184,20 +184,15 @@ class Mover:
                     dispatch.homes[change.channel] = Home(targets[change.place], change.new)
                 dispatch.forget_senders(change.channel for change in changes)
                 retired = dispatch.retire_unused(link)
-            if retired and dispatch.between is not None and not len(link.client):
-                # Before another one of the same transactional.id is initialised.
-                link.client.close(0)
-            done.set()
 
-        if dispatch.between is None:
+        if dispatch.transactions is None:
             swap()
-        else:
-            dispatch.between(swap)
-        while not done.wait(_SLICE):
-            if self._stop.is_set():
-                return
+        elif not between_transactions(
+            dispatch, link, {id(t): t for t in targets.values()}.values(), swap, self._stop
+        ):
+            return
         self._tell(Phase.RELEASED, changes)
-        self._leave(changes, retired=retired)
+        self._leave(changes, retired=retired and link in dispatch.retired)
 
     def _sequence(self, changes: list[Change], targets: dict[Place, Link]) -> None:
         """Hold, drain, rescue, release."""

@@ -12,7 +12,7 @@ from ..events import Phase
 from .journal import Change, Journal
 from .link import Link
 
-__all__ = ["Opening"]
+__all__ = ["Opening", "cluster_id_of"]
 
 #: Seconds that a new place has to answer one question.
 _TIMEOUT = 2.0
@@ -118,6 +118,14 @@ class Opening:
         for candidate in self._candidates.values():
             candidate.client.close(0)
         self._candidates.clear()
+
+
+def cluster_id_of(link: Link) -> str | None:
+    """The id of the link's Kafka cluster; None where it does not answer."""
+    try:
+        return link.client.list_topics(None, _TIMEOUT).cluster_id
+    except KafkarouteError:
+        return None
 
 
 def _refusal_of(link: Link, route: Route) -> str | None:
