@@ -210,6 +210,33 @@ def test_read_but_not_committed(world):
     await_no_scouts(world)
 
 
+def test_members_tell_each_other_what_they_have_not_committed(world):
+    """None waits for a session timeout (45 s), as if the other were dead."""
+    config = {"enable.auto.commit": False}
+    with (
+        world.started(client_config=config) as one,
+        world.consumer(client_config=config) as two,
+    ):
+        one.commit(asynchronous=False)
+        end = time.monotonic() + 20
+        while len(one.assignment()) != 2 or len(two.assignment()) != 2:
+            assert time.monotonic() < end
+            one.poll(0.02)
+            two.poll(0.02)
+        for partition in range(4):
+            world.group_at("A").committed["orders", partition] = (int(partition == 0), None)
+            world.write("A", "read, not committed", partition=partition)
+        world.move(one, "B")
+        found = []
+        while world.phases().count(Phase.LEFT) < 2:
+            assert time.monotonic() < end, world.phases()
+            found += [m for m in (one.poll(0.02), two.poll(0.02)) if m is not None]
+        assert len(found) == 4
+        assert world.phases().count(Phase.UNCOMMITTED) == 2
+        assert world.committed("A") == (1, "kr1:read:2;")
+    await_no_scouts(world)
+
+
 def test_a_group_that_never_commits_is_judged_by_its_position(world):
     with world.started(client_config={"enable.auto.commit": False}, drain_timeout=5) as consumer:
         world.move(consumer, "B")

@@ -72,11 +72,19 @@ class Entering:
             stage.cluster_id = member.cluster_id
         return stage.cluster_id
 
+    def _is_same_cluster(self, head: Stage, coming: Stage) -> bool:
+        known = self._cluster_of(head)
+        if known is None:
+            # It does not tell, as when it refuses the old password: what is reached by the same
+            # addresses is the same cluster.
+            servers = "bootstrap.servers"
+            return bool(head.place.config.get(servers) == coming.place.config.get(servers))
+        return known == coming.cluster_id
+
     def enter(self, way: Way) -> bool:
         """The next place answers: subscribe there, as what changed demands; whether it is held."""
         head, coming = way.stages[0], way.stages[1]
-        same_cluster = coming.cluster_id is not None and coming.cluster_id == self._cluster_of(head)
-        if not same_cluster or coming.place == head.place:
+        if not self._is_same_cluster(head, coming) or coming.place == head.place:
             self._hold(way, coming)
         elif self._may_replace_credentials(head, coming):
             self._replace_credentials(head, coming)

@@ -12,6 +12,10 @@ from ..scout import Scout
 __all__ = ["Leaving", "Outcome"]
 
 
+#: Seconds between two exchanges of notes.
+_EXCHANGE = 0.5
+
+
 class Outcome(Enum):
     """Why the old place may be left."""
 
@@ -90,6 +94,8 @@ class Leaving:
         self._reported: dict[int, int] | None = None
         self._mine = _Progress(since)
         self._others = _Progress(since)
+        self._said: dict[int, int] = {}
+        self._exchange_at = since
         #: Partition → offset that a group which commits by itself may commit for the member.
         self.settled: dict[int, int] = {}
         self.outcome: Outcome | None = None
@@ -108,12 +114,14 @@ class Leaving:
         if look is not None and look is not self._look:
             self._look = look
             self._ends.add(look)
+            if self._reported is None and look.reached and not look.untouched:
+                self.commits = True  # another member did
             if look.reached and self._cut is None and look.at >= self._cut_from:
                 self._cut = {n: one.high for n, one in look.partitions.items()}
             if look.reached:
                 self._reached = now
         self._watch_progress(now, own)
-        if self._ends.complete or self._cut_is_read():
+        if self._ends.complete or self._cut_is_read() or self._all_say_so():
             uncommitted = self._uncommitted()
             self._decide(Outcome.UNCOMMITTED if uncommitted else Outcome.DRAINED, uncommitted)
         elif look is not None and look.at >= self.since:
@@ -125,6 +133,41 @@ class Leaving:
             elif self._others.still(now) >= self._patience + self._takeover and self._own_is_done():
                 self._decide(Outcome.UNCOMMITTED, self._ends.unread())
         return self.outcome
+
+    def waits_for_others(self, now: float) -> bool:
+        """Whether this member is done, and it is time to exchange notes with the others."""
+        if not (self._reported and self.commits and self._own_is_done()) or self.outcome:
+            return False
+        if now < self._exchange_at:
+            return False
+        self._exchange_at = now + _EXCHANGE
+        return True
+
+    def finished(self) -> dict[int, int]:
+        """Own partitions that are read → their ends."""
+        ends = self._ends.ends
+        return {number: ends[number] for number in self._own if number in ends}
+
+    def numbers(self) -> list[int]:
+        """The old topic's partitions."""
+        return [] if self._look is None else list(self._look.partitions)
+
+    def heard(self, said: Mapping[int, int]) -> None:
+        """What the members say that they have read: partition → end."""
+        self._said = dict(said)
+
+    def _all_say_so(self) -> bool:
+        look = self._look
+        return (
+            look is not None
+            and look.reached
+            and look.at >= self.since
+            and bool(self._reported)
+            and all(
+                number in self._ends.ends or self._said.get(number, -1) >= one.high
+                for number, one in look.partitions.items()
+            )
+        )
 
     def cut_here(self, now: float) -> None:
         """The channel is on its way back to this place: what is written from now on belongs after

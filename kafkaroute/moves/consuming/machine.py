@@ -20,6 +20,7 @@ from .leaving import Leaving, Outcome
 from .noting import Awaited, Noting
 from .placing import Placing
 from .policy import WindowPolicy
+from .read_notes import exchange
 from .scouting import Scouting
 from .stages import Stage, State, Way
 from .standing import auto_commits, commit_stored, partitions_of, positions_of
@@ -29,6 +30,8 @@ __all__ = ["ConsumerMoves"]
 
 _log = logging.getLogger("kafkaroute.moves")
 
+#: Seconds for one question to a broker.
+_PATIENCE = 1.0
 #: Seconds between two commits of an old place that is being left.
 _COMMIT_EVERY = 0.5
 #: Seconds without a late message after which a burst of them is told of.
@@ -241,6 +244,9 @@ class ConsumerMoves:
         if now >= leaving.since:
             leaving.step(now, positions_of(head))
             self._commit_settled(head, leaving)
+            if leaving.waits_for_others(now) and head.member is not None:
+                client, mine = head.member.client, leaving.finished()
+                leaving.heard(exchange(client, head.topic, leaving.numbers(), mine, _PATIENCE))
         if way.policy is not None and way.policy.may_read() and not coming.unplaced:
             self._tell_outcome(way, head, coming, leaving)
             self._release(way)
