@@ -284,8 +284,9 @@ class Backend(ABC):
         topic, partition, key, value and latency(). (It may be called for delivered ones, too, with
         None for the error, unless `only_failures`.) The reports of one partition come in the order
         of its messages, or in blocks that are in order each, as a client has several queues; then
-        now - latency() tells within a report which block is older. `only_failures` reports failures alone, to callbacks of single messages
-        as well (librdkafka's ``delivery.report.only.error``): a success then costs nothing.
+        now - latency() tells within a report which block is older. `only_failures` reports
+        failures alone, to callbacks of single messages as well (librdkafka's
+        ``delivery.report.only.error``): a success then costs nothing.
 
         Raises ConfigurationError or UnsupportedFeature naming the setting, KafkaException."""
 

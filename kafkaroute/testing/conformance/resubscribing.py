@@ -96,7 +96,7 @@ class GroupUnderChange:
         while len(self.read) < len(expected) and time.monotonic() < until:
             self.turn()
         self.turns(0.3)
-        missing = set(expected) - set(self.read)  # type: ignore[arg-type]
+        missing = set(expected) - set(self.read)
         assert not missing, f"{len(missing)} of {len(expected)} were not read"
         assert len(self.read) == len(expected), "something was read twice"
 

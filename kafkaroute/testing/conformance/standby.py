@@ -192,8 +192,8 @@ class StandbyTests:
             ]
         # Nobody checks: a late commit goes back, and its metadata with it.
         member.commit([TopicPartition(other, 0, 3)], False)
-        [told] = onlooker.committed([TopicPartition(other, 0)], PATIENCE)
-        assert (told.offset, told.metadata) == (3, None)
+        [last] = onlooker.committed([TopicPartition(other, 0)], PATIENCE)
+        assert (last.offset, last.metadata) == (3, None)
 
     def test_asking_about_a_group_does_not_disturb_it(self, kit: Kit) -> None:
         topic, group = kit.topic(2), kit.name("g")
