@@ -87,7 +87,7 @@ class Tracker:
         return plain, full
 
     def _full(self, channel: str, send: Sender) -> Full:
-        default, report = self._default, self._report
+        default, report, deliver = self._default, self._report, self._deliver
         known: tuple[object, DeliveryCallback | None] = (self, None)
 
         def full(
@@ -109,25 +109,14 @@ class Tracker:
             if headers is None and partition == -1 and not timestamp:
                 last = known  # one read: other threads replace it
                 if last[0] is not callback:
-                    known = last = (callback, self._wrapper(channel, callback))
+                    known = last = (callback, bind(deliver, channel, callback))
                 send(value, key, -1, last[1])
                 return
-            kept = headers.copy() if isinstance(headers, list | dict) else headers
+            kept = headers.copy() if headers.__class__ is list else headers  # type: ignore[union-attr]
             wrapper = bind(report, channel, callback, partition, timestamp, kept)
             send(value, key, partition, wrapper, timestamp, headers)
 
         return full
-
-    def _wrapper(self, channel: str, callback: DeliveryCallback | None) -> DeliveryCallback:
-        report = self._report
-
-        def wrapper(error: KafkaError | None, message: Message) -> None:
-            if error is None and callback is not None and not self.diverted:
-                callback(None, message)
-            else:
-                report(channel, callback, -1, 0, None, error, message)
-
-        return wrapper
 
     # Reports.
 
@@ -136,6 +125,19 @@ class Tracker:
         if error is not None:
             channel = self._owners[message.topic() or ""]
             self._report(channel, None, -1, 0, None, error, message)
+
+    def _deliver(
+        self,
+        channel: str,
+        callback: DeliveryCallback | None,
+        error: KafkaError | None,
+        message: Message,
+    ) -> None:
+        """The report of a message with nothing but a callback."""
+        if error is None and callback is not None and not self.diverted:
+            callback(None, message)
+        else:
+            self._report(channel, callback, -1, 0, None, error, message)
 
     def _report(
         self,
