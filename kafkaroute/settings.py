@@ -4,7 +4,7 @@ What the code gives wins over the environment, the environment over the file.
 
 Environment: every field as ``KAFKAROUTE_<NAME>`` (``KAFKAROUTE_SERVICE_GATEWAY_URI``,
 ``KAFKAROUTE_BACKEND``, …); ``KAFKAROUTE_BASIC_AUTH`` is ``user:password``; tables
-(``ADDITIONAL_PARAMS``, ``CLIENT_CONFIG``, ``POLICY``) are JSON objects.
+(``ADDITIONAL_PARAMS``, ``CLIENT_CONFIG``, ``OAUTH``, ``POLICY``) are JSON objects.
 ``KAFKAROUTE_CONFIG`` names the TOML file, ``KAFKAROUTE_PROFILE`` a profile in it.
 
 File: top-level keys are defaults, ``[profiles.NAME]`` tables override them.
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from .backend.settings_keys import ConfigValue, canonical_key, is_callback_key
 from .errors import ConfigurationError
+from .oauth import OAuth
 from .policy import Policy
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Settings:
     Attributes:
         service_gateway_uri: the catalog: ``http://…``, ``https://…`` or ``file:…``. Required.
         basic_auth: (user, password) for the catalog.
+        oauth: instead of it: how to get tokens; see :class:`kafkaroute.oauth.OAuth`.
         client_id: becomes ``client.id``; wins over everything else.
         config_profile: name of the configuration profile asked for.
         ttl: seconds a route is fresh (an answer's ``Cache-Control`` overrides it).
@@ -75,6 +77,7 @@ class Settings:
 
     service_gateway_uri: str
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+    oauth: OAuth | None = field(default=None, repr=False)
     client_id: str | None = None
     config_profile: str | None = None
     ttl: float = 300.0
@@ -253,6 +256,10 @@ def _policy(value: Any) -> Policy:
     return value if isinstance(value, Policy) else Policy.from_dict(_table(value))
 
 
+def _oauth(value: Any) -> OAuth:
+    return value if isinstance(value, OAuth) else OAuth.from_dict(_table(value))
+
+
 def _switch(value: Any) -> bool:
     value = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower(), value)
     if not isinstance(value, bool):
@@ -282,6 +289,7 @@ def _path(value: Any) -> str:
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "service_gateway_uri": _text,
     "basic_auth": _pair,
+    "oauth": _oauth,
     "client_id": _text,
     "config_profile": _text,
     "ttl": _seconds,

@@ -21,9 +21,10 @@ from ..errors import (
     ChannelNotFound,
 )
 
-__all__ = ["Again", "failed", "no_route", "refused"]
+__all__ = ["WORTH_RETRYING", "Again", "failed", "no_route", "refused", "retry_after"]
 
-_WORTH_RETRYING = frozenset({408, 429, 500, 502, 503, 504})
+#: Statuses after which another try may do.
+WORTH_RETRYING = frozenset({408, 429, 500, 502, 503, 504})
 
 #: How the existing service's messages begin, and what they mean.
 _KNOWN_MESSAGES = {
@@ -67,27 +68,27 @@ def refused(
         return CatalogUnauthorized(f"catalog {where} refused the caller ({told}{hint})")
     if status == 404:
         return ChannelNotFound(f"catalog {where} knows no place for channel {channel} ({told})")
-    if status in _WORTH_RETRYING or status >= 500 or status == 407:
+    if status in WORTH_RETRYING or status >= 500 or status == 407:
         error = CatalogUnavailable(f"catalog {where} failed ({told})")
-        error.retry_after = _seconds(headers.get("Retry-After"))
-        return Again(error) if status in _WORTH_RETRYING else error
+        error.retry_after = retry_after(headers)
+        return Again(error) if status in WORTH_RETRYING else error
     return CatalogAnswerInvalid(f"catalog {where} did not take the question for {channel} ({told})")
 
 
-def failed(where: str, error: Exception) -> CatalogError | Again:
-    """For no answer at all."""
+def failed(who: str, error: Exception) -> CatalogUnavailable | Again:
+    """For no answer at all of `who`, such as ``catalog https://…``."""
     causes = _causes(error)
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             reason = getattr(cause, "verify_message", "") or cause.reason or "handshake failed"
             # A certificate does not become valid within seconds: no further try.
-            return CatalogUnavailable(f"TLS to catalog {where} failed: {reason}")
+            return CatalogUnavailable(f"TLS to {who} failed: {reason}")
     late = (requests.Timeout, ReadTimeoutError, TimeoutError)
     if any(isinstance(cause, late) for cause in causes):
-        return CatalogUnavailable(f"catalog {where} did not answer in time")
+        return CatalogUnavailable(f"{who} did not answer in time")
     system = next((c for c in causes if isinstance(c, OSError) and c.strerror), None)
     what = system.strerror if system else type(causes[-1]).__name__
-    return Again(CatalogUnavailable(f"catalog {where} cannot be reached: {what}"))
+    return Again(CatalogUnavailable(f"{who} cannot be reached: {what}"))
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -115,11 +116,12 @@ def _known_reason(body: bytes) -> str | None:
     )
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """The header in seconds from now: it is a number or a date (RFC 9110, 10.2.3)."""
-    if retry_after is None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """``Retry-After`` in seconds from now: it is a number or a date (RFC 9110, 10.2.3)."""
+    header = headers.get("Retry-After")
+    if header is None:
         return None
-    text = retry_after.strip()
+    text = header.strip()
     if text.isascii() and text.isdigit() and len(text) <= 10:
         return float(text)
     try:

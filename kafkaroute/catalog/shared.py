@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import astuple
 from threading import Lock
 
 from ..settings import Settings
@@ -28,6 +29,7 @@ def _question(settings: Settings, intent: str) -> str:
         [
             s.service_gateway_uri,
             s.basic_auth,
+            astuple(s.oauth) if s.oauth is not None else None,
             s.client_id,
             s.config_profile,
             s.ttl,
