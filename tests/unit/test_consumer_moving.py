@@ -315,7 +315,7 @@ def test_the_application_may_say_where_to_start(world):
         world.move(consumer, "B", topic="other")
         found = world.until(consumer, Phase.LEFT)
         world.write("A", "late")
-        assert values([*found, *world.until(consumer, Phase.DONE)]) == ["b", "late"]
+        assert sorted(values([*found, *world.until(consumer, Phase.DONE)])) == ["b", "late"]
     await_no_scouts(world)
 
 
@@ -552,11 +552,11 @@ def test_subscribing_anew_keeps_the_move(world, reading, phase):
     world.put("A", topic="bills", channel=Y)
     world.write("B", "new")
     world.move(reading, "B")
-    world.until(reading, phase)
+    found = values(world.until(reading, phase))
     reading.subscribe([X, Y], world.on_assign, world.on_revoke)
     world.write("A", "bill", topic="bills")
     world.write("A", "rest")
-    found = values(world.until(reading, Phase.DONE))
+    found += values(world.until(reading, Phase.DONE))
     assert sorted(found) == ["bill", "new", "rest"]
     assert phase is Phase.LEFT or found.index("rest") < found.index("new")
 
