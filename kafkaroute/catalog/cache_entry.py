@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..route import Route
 from .lives import Lives
@@ -12,6 +13,7 @@ from .snapshot_rows import SavedRoute
 
 __all__ = ["Entry", "Flight", "RouteState", "fresh_copy", "is_same"]
 
+_Error = TypeVar("_Error", bound=Exception)
 #: Seconds after which a route is found to be too old.
 _AFTER_THE_END = 0.01
 
@@ -125,7 +127,7 @@ class RouteState:
     from_snapshot: bool = False
 
 
-def fresh_copy(error: Exception) -> Exception:
+def fresh_copy(error: _Error) -> _Error:
     """A copy to raise: one object raised by many threads collects all their tracebacks."""
     try:
         return copy.copy(error)
