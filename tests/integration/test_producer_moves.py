@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kafkaroute import Phase
+from kafkaroute import KafkaException, Phase, TopicPartition
 from kafkaroute.testing.cluster import unique_name
 
 #: Refreshes come fast, and order per key needs idempotence, on the bare client as here.
@@ -392,7 +392,7 @@ def test_a_transaction_ends_before_its_channel_moves(real_world):
     producer.begin_transaction()
     producer.produce(channel, b"1")
     new = put(real_world, channel, 1, unique_name("moved"), partitions=1)
-    real_world.wait(lambda: producer.counters().get("opened"))
+    real_world.wait(lambda: producer._transactions._waiting)
     producer.produce(channel, b"2")
     producer.commit_transaction(30)
     producer.begin_transaction()
@@ -401,7 +401,7 @@ def test_a_transaction_ends_before_its_channel_moves(real_world):
     same = put(real_world, channel, new[0], new[1], linger_ms=1)  # another client, same cluster
     producer.begin_transaction()
     producer.produce(channel, b"4")
-    real_world.wait(lambda: producer.counters()["opened"] == 2)
+    real_world.wait(lambda: producer._transactions._waiting)
     producer.produce(channel, b"5")
     producer.commit_transaction(30)
     producer.begin_transaction()
@@ -410,6 +410,55 @@ def test_a_transaction_ends_before_its_channel_moves(real_world):
     assert same == new
     assert [m.value() for m in real_world.landed_in(*old)] == [b"1", b"2"]
     assert [m.value() for m in real_world.landed_in(*new)] == [b"3", b"4", b"5", b"6"]
+
+
+def test_consume_transform_produce_moves_to_another_cluster(real_world):
+    """The consumer leaves first, then the producer; no message is lost or transformed twice."""
+    world = real_world
+    source, target = world.channel(0), world.channel(0)
+    old_in, old_out = world.where[source], world.where[target]
+    settings = {"ttl": 1, "move_window": 2, "move_linger": 2, "drain_timeout": 2}
+    consumer = world.consumer([source], {"enable.auto.commit": False}, **settings)
+    producer = world.producer({"transactional.id": f"tx-{source}"}, **settings)
+    producer.init_transactions(30)
+    world.write(source, [b"%d" % n for n in range(20)])
+
+    def transform(count):
+        done = 0
+        until = time.monotonic() + 60
+        while done < count:
+            assert time.monotonic() < until, f"{done} of {count}"
+            message = consumer.poll(0.2)
+            if message is None:
+                continue
+            assert message.error() is None, message.error()
+            producer.begin_transaction()
+            try:
+                producer.produce(target, b"=" + message.value())
+                producer.send_offsets_to_transaction(
+                    [TopicPartition(source, message.partition(), message.offset() + 1)],
+                    consumer.consumer_group_metadata(),
+                    30,
+                )
+                producer.commit_transaction(30)
+                done += 1
+            except KafkaException as error:
+                assert error.args[0].txn_requires_abort(), error
+                producer.abort_transaction(30)
+                consumer.seek(message_position(message))
+
+    def message_position(message):
+        return TopicPartition(source, message.partition(), message.offset())
+
+    transform(20)
+    new_in = put(world, source, 1, unique_name("in"), partitions=1)
+    new_out = put(world, target, 1, unique_name("out"), partitions=1)
+    world.write(source, [b"%d" % n for n in range(20, 40)])
+    transform(20)
+    out = [m.value() for place in (old_out, new_out) for m in world.landed_in(*place)]
+    assert sorted(out) == sorted(b"=%d" % n for n in range(40))
+    assert len(world.landed_in(*new_out)) > 0
+    assert old_in != new_in
 
 
 def test_moves_that_close_interrupts_report_everything_once(world):
