@@ -26,13 +26,13 @@ class Size:
 
     Attributes:
         lead_in, tail: seconds of load before the first change, and after the last has settled.
-        patience: factor on waiting times of the scenarios that wait for a broker on purpose.
+        outage, unreachable: seconds for which a broker is away on purpose.
         moves: of the scenario with many.
     """
 
     load: Load
-    lead_in: float = 3.0
-    tail: float = 4.0
+    lead_in: float = 2.5
+    tail: float = 3.0
     outage: float = 12.0
     unreachable: float = 20.0
     moves: int = 20

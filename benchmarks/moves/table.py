@@ -64,6 +64,15 @@ def _row(verdict: Verdict, name: str, picture: str) -> str:
         f"{it.late:,}",
         f"{it.producer_pause[0]:.2f} s",
         f"{it.consumer_pause[0]:.2f} s",
-        "; ".join(f"**{breach}**" for breach in verdict.breaches) or "ok",
+        "; ".join(f"**{breach}**" for breach in verdict.breaches) or _remark(verdict),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _remark(verdict: Verdict) -> str:
+    remark = SCENARIOS[verdict.scenario].remark
+    it = verdict.certificate
+    if not remark and it.duplicated:
+        kinds = {"rescued": it.written_twice, "read again": it.read_again}
+        remark = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+    return f"ok ({remark})" if remark else "ok"
