@@ -67,6 +67,10 @@ class Member:
     def phases(self):
         return [words[0] for _, words in self.said("phase")]
 
+    def errors(self):
+        """Warnings, and what ended it."""
+        return self._err.read_text()
+
     def check(self):
         assert self._process.poll() is None, self._err.read_text()
 
@@ -215,7 +219,8 @@ class Team:
     def story(self):
         """What happened, for whoever has to find out why."""
         lines = [line for member in self.all for line in member.said("phase")]
-        return "\n".join(" ".join(map(str, (at, *words[1:]))) for at, words in sorted(lines))
+        told = [" ".join(map(str, (at, *words[1:]))) for at, words in sorted(lines)]
+        return "\n".join([*told, *(member.errors() for member in self.all)])
 
     def reordered(self):
         """First readings that came after a higher number of the same key."""
