@@ -82,6 +82,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             Channel.parse(channel)
         with self._turn():
             routes = self._router.routes(wanted)
+            self._take_news()  # in the order in which they came; then what is newer
             members, chains = self._lodge(routes)
             self._moves.drop(self._moves.ways.keys() - set(wanted))
             self._part(keep=list(members))
@@ -258,6 +259,8 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
                     member.client.close()
                 except BaseException as error:  # raised when all are closed
                     failure = failure or error
+            for closer in self._closers:
+                closer.join()
             self._closed = True
             self._members.all = ()
             self._router.forget_all()
@@ -283,6 +286,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         self._members.all = ()
         self._rebalancing = None
         self._news.clear()
+        self._closers = []
         self._refusals.forget()
         self._fair = FairPoll()
         self._moves.after_fork_in_child()

@@ -181,9 +181,14 @@ class Members:
         #: While something moves: (channel, partition) → the place and topic that delivered last.
         self.delivered: dict[tuple[str, int], tuple[object, str]] = {}
 
+    def replaced(self, old: object, new: object) -> None:
+        """What was read at `old` is read at `new` from now on, by other settings."""
+        self.successors.pop(new, None)  # it may be the one before `old`: no circles
+        self.successors[old] = new
+
     def current(self, place: object) -> object:
         """`place`, or what reads the same cluster with newer settings."""
-        while place in self.successors:
+        while place in self.successors and not any(one.place == place for one in self.all):
             place = self.successors[place]
         return place
 

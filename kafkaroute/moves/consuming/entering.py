@@ -85,12 +85,28 @@ class Entering:
         """The next place answers: subscribe there, as what changed demands; whether it is held."""
         head, coming = way.stages[0], way.stages[1]
         if not self._is_same_cluster(head, coming) or coming.place == head.place:
+            if (back := self._watched_otherwise(way, coming)) is not None:
+                self._exchange(back, coming, self._back(back, coming))
             self._hold(way, coming)
         elif self._may_replace_credentials(head, coming):
             self._replace_credentials(head, coming)
         else:
             self._reopen(head, coming)
         return coming.state is State.HELD
+
+    def _watched_otherwise(self, way: Way, coming: Stage) -> Stage | None:
+        """A place that was left, is still watched, and is reached by other settings now: two
+        native consumers of one group would share its partitions."""
+        return next(
+            (
+                left
+                for left in way.left
+                if left.place != coming.place
+                and left.topic == coming.topic
+                and self._cluster_of(left) == coming.cluster_id
+            ),
+            None,
+        )
 
     # --- another topic or cluster -----------------------------------------------------------
 
@@ -103,6 +119,8 @@ class Entering:
                 # Left a moment ago, and come back to: it goes on where it stands.
                 way.left.remove(left)
                 stage.unplaced |= left.unplaced
+                stage.positions |= left.positions
+                stage.arriving, stage.by_move = left.arriving, left.by_move
                 break
         self.pause(stage, way.channel)
         self._ground.join(member)
@@ -153,7 +171,7 @@ class Entering:
         member.move_to(new)
         self._router.forget(old)
         self._router.adopt(new, member)
-        self._members.successors[old] = new
+        self._members.replaced(old, new)
         for way in ways:
             for stage in way.live():
                 if stage.place == old:
@@ -173,12 +191,28 @@ class Entering:
         elif after.state is State.OPENING:
             after.state, after.opened = State.OPENED, time.monotonic()
 
+    def _back(self, left: Stage, coming: Stage) -> list[Way]:
+        """The channels that return to a place that was left, from wherever they are."""
+        return [
+            way
+            for way in self._ways.values()
+            if len(way.stages) > 1
+            and way.stages[1].place == coming.place
+            and any(one.member is left.member for one in way.left)
+        ]
+
     def _reopen(self, head: Stage, coming: Stage) -> None:
+        ways, before = self._along(head, coming), copy(head)
+        self._exchange(head, coming, ways)
+        for one in ways:
+            self._settle(one, one.stages[1], coming)
+            self._tell(one, Phase.REOPENED, before, one.head)
+
+    def _exchange(self, before: Stage, coming: Stage, ways: list[Way]) -> None:
         """One native consumer gives way to another: closed, with a commit, before the new one
         joins the group; positions and pauses are carried over."""
-        old = head.member
+        old = before.member
         assert old is not None
-        ways, before = self._along(head, coming), copy(head)
         states = [(one, stage) for one in ways for stage in one.live() if stage.member is old]
         topics = {stage.topic for _, stage in states}
         positions = standings(old, topics)
@@ -197,11 +231,8 @@ class Entering:
         finally:
             # Also when a callback of the application raised.
             if old not in self._members.all:
-                self._members.successors[old.place] = coming.place
+                self._members.replaced(old.place, coming.place)
             self._move_in(states, coming, positions, paused)
-        for one in ways:
-            self._settle(one, one.stages[1], coming)
-            self._tell(one, Phase.REOPENED, before, one.head)
 
     def _move_in(
         self,

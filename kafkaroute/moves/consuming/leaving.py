@@ -247,7 +247,3 @@ class Leaving:
 
     def _standing(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, n, offset) for n, offset in sorted(self._own.items())]
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._scout.unwatch(self._topic)

@@ -108,7 +108,7 @@ class ConsumerMoves:
             way = Way(channel, first)
         place = self._router.place(new)
         last = way.stages[-1]
-        if last.is_at(self._members.current(place), new.topic):
+        if last.is_at(place, new.topic):
             last.route = new
             return
         self.ways[channel] = way
@@ -148,10 +148,8 @@ class ConsumerMoves:
             for stage in (*way.stages, *way.left):
                 if stage.opening is not None:
                     stage.opening.stop()
-                if stage.member is not None and stage is not way.head:
+                if stage.member is not None and stage is not way.head and not self._used(stage):
                     stage.member.forget(stage.topic)
-            if way.leaving is not None:
-                way.leaving.stop()
         self._awaited = [one for one in self._awaited if one.channel not in channels]
         self._keep_scouts()
 
@@ -264,7 +262,7 @@ class ConsumerMoves:
         return leaving
 
     def _keep_scouts(self) -> None:
-        self._scouting.keep(way.head.place for way in self.ways.values() if way.leaving is not None)
+        self._scouting.keep(way.head for way in self.ways.values() if way.leaving is not None)
 
     def _commit_often(self, now: float) -> None:
         """So that the group learns soon how far its old places were read."""
@@ -293,7 +291,13 @@ class ConsumerMoves:
             detail=f"read when the old place is empty, and {seconds:g} s are over",
         )
 
+    def _used(self, stage: Stage) -> bool:
+        """Whether another channel that moves is at the same place."""
+        live = (one for way in self.ways.values() for one in way.live())
+        return any(one.member is stage.member and one.topic == stage.topic for one in live)
+
     def _tell_outcome(self, way: Way, head: Stage, coming: Stage, leaving: Leaving) -> None:
+        head.unread = leaving.outcome is Outcome.UNREAD
         phases = {Outcome.UNCOMMITTED: Phase.UNCOMMITTED, Outcome.UNREAD: Phase.UNREAD}
         phase = phases.get(leaving.outcome, Phase.DRAINED) if leaving.outcome else Phase.DRAINED
         self._tell(way, phase, head, coming, partitions=leaving.partitions)
@@ -313,8 +317,6 @@ class ConsumerMoves:
         old.heard = time.monotonic()
         del way.stages[0]
         way.left.append(old)
-        if way.leaving is not None:
-            way.leaving.stop()
         way.leaving = way.policy = None
         self._tell(way, Phase.LEFT, old, new)
         try:
@@ -333,6 +335,8 @@ class ConsumerMoves:
     def _take_from_application(self, old: Stage) -> BaseException | None:
         """Tell it that `old` is gone; what its callback raised. It is watched without it."""
         assert old.member is not None
+        if list(old.member.topics.values()).count(old.topic) > (0 if old.beside else 1):
+            return None  # another channel goes on reading it
         gone = partitions_of(old)
         failure: BaseException | None = None
         try:
@@ -368,12 +372,12 @@ class ConsumerMoves:
             self._tell_late(way, stage)
         way.left.remove(stage)
         self._tell(way, Phase.DONE, stage, way.head)
-        group = str(stage.place.config.get("group.id", ""))
-        self._router.cache.unfinished.finish(way.channel, stage.route, group)
+        if not stage.unread:
+            group = str(stage.place.config.get("group.id", ""))
+            self._router.cache.unfinished.finish(way.channel, stage.route, group)
         member = stage.member
         assert member is not None
-        used = [one for other in self.ways.values() for one in other.live()]
-        if any(one.member is member and one.topic == stage.topic for one in used):
+        if self._used(stage):
             return
         failure = self._take_from_application(stage) if stage.beside else None
         commit_stored(member)

@@ -23,6 +23,8 @@ class Scouting:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._scouts: dict[Place, Scout] = {}
+        #: What each looks at.
+        self._topics: dict[Place, set[str]] = {}
 
     def window(self, old: Stage) -> float:
         """Seconds in which producers may still write to `old`."""
@@ -39,15 +41,25 @@ class Scouting:
         place = head.place
         if (scout := self._scouts.get(place)) is None:
             scout = self._scouts[place] = Scout(get_backend(place.backend), place.config)
+            self._topics[place] = set()
+        self._topics[place].add(head.topic)
         session = place.config.get("session.timeout.ms", _SESSION)
         takeover = float(session) if isinstance(session, int | float | str) else _SESSION
         patience = self._settings.drain_timeout
         return Leaving(scout, head.topic, since, patience, takeover / 1000, commits=commits)
 
-    def keep(self, places: Iterable[Place]) -> None:
-        """Close the scouts of other places."""
-        for place in self._scouts.keys() - set(places):
+    def keep(self, heads: Iterable[Stage]) -> None:
+        """Look at nothing but these from now on."""
+        wanted: dict[Place, set[str]] = {}
+        for head in heads:
+            wanted.setdefault(head.place, set()).add(head.topic)
+        for place in self._scouts.keys() - wanted.keys():
+            del self._topics[place]
             self._scouts.pop(place).close()
+        for place, topics in self._topics.items():
+            for topic in topics - wanted[place]:
+                self._scouts[place].unwatch(topic)
+            topics.intersection_update(wanted[place])
 
     def after_fork_in_child(self) -> None:
-        self._scouts = {}
+        self._scouts, self._topics = {}, {}

@@ -49,6 +49,7 @@ class Stage:
         returned: partition → offset of the first message that slipped through a pause.
         arriving: its native consumer was replaced, and the group has given the new one nothing yet.
         beside: left, but read beside the new place (``on_move="overlap"``).
+        unread: left without knowing that it is empty.
         late: messages that came from it after it was left, and are not yet told of.
         heard: time.monotonic() of the last message, or of leaving.
     """
@@ -74,6 +75,7 @@ class Stage:
         "told",
         "topic",
         "unplaced",
+        "unread",
         "wall",
     )
 
@@ -95,7 +97,7 @@ class Stage:
         self.note_of: str | None = None
         self.noted: dict[int, float] = {}
         self.returned: dict[int, int] = {}
-        self.arriving = self.beside = False
+        self.arriving = self.beside = self.unread = False
         self.late = 0
 
     def spot(self) -> Spot:
