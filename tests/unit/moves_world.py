@@ -1,6 +1,7 @@
 """Clusters in memory, a catalog and Consumers that follow it quickly: for tests of moves."""
 
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -47,6 +48,11 @@ class Spy(MemoryConsumer):
             return None
         return super().poll(timeout)
 
+    def close(self):
+        if self.cluster in self.backend.slow:
+            self.backend.slow_closing.wait(10)
+        super().close()
+
     def set_sasl_credentials(self, username, password):
         self.backend.credentials.append((username, password))
 
@@ -65,6 +71,8 @@ class Clusters(MemoryBackend):
     def __init__(self):
         self.unreachable = set()
         self.credentials = []
+        self.slow = set()
+        self.slow_closing = threading.Event()
         self.consumers = []
 
     def check_config(self, config, *, consumer): ...

@@ -195,6 +195,22 @@ def test_a_dead_old_place_is_left_and_read_when_it_is_back(world):
     await_no_scouts(world)
 
 
+def test_closing_the_old_place_holds_nobody_up(world, reading):
+    """With a cluster that is away it takes seconds."""
+    world.move(reading, "B")
+    world.until(reading, Phase.LEFT)
+    world.backend.slow.add(world.server("A"))
+    try:
+        world.until(reading, Phase.DONE)
+        world.write("B", "new")
+        assert values(world.read(reading, 1, timeout=3)) == ["new"]
+        assert world.server("A") in {spy.cluster for spy in world.open_natives()}
+    finally:
+        world.backend.slow_closing.set()
+    reading.close()  # waits for it
+    assert not [t for t in threading.enumerate() if t.name == "kafkaroute-close"]
+
+
 # Groups that commit by themselves, or not at all.
 
 

@@ -17,8 +17,11 @@ class Ground(Protocol):
     def join(self, member: Member) -> None:
         """Subscribe the native consumer to what the member wants now; the Consumer polls it."""
 
-    def part(self, member: Member) -> None:
-        """Close a native consumer that nobody needs any more (it commits and leaves its group)."""
+    def part(self, member: Member, *, behind: bool = False) -> None:
+        """Close a native consumer that nobody needs any more (it commits and leaves its group).
+
+        `behind`: on a thread of its own. The application must have nothing to hear of it then.
+        """
 
     def tell_revoked(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
         """Call the application's on_revoke, though the group took nothing away."""

@@ -62,6 +62,7 @@ class ConsumerMoves:
         self.events = self._telling.events
         self.announcer = Announcer(self._settings.on_route_change)
         self._scouting = Scouting(self._settings)
+        self._scouting.end_with(ground, self.ways)
         self._placing = Placing(self._settings)
         self._noting = Noting()
         self._entering = Entering(router, members, ground, self.ways, self._telling)
@@ -272,7 +273,7 @@ class ConsumerMoves:
         leaving = [way.head.member for way in self.ways.values() if way.leaving is not None]
         for member in dict.fromkeys(leaving):
             if member is not None:
-                commit_stored(member, asynchronous=True)
+                commit_stored(member)
 
     @staticmethod
     def _commit_settled(head: Stage, leaving: Leaving) -> None:
@@ -385,6 +386,6 @@ class ConsumerMoves:
         if member.wanted():
             self._ground.join(member)
         else:
-            self._ground.part(member)
+            self._ground.part(member, behind=True)
         if failure is not None:
             raise failure

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...errors import KafkaException
 from ...members import Member
 from ...messages import TopicPartition
-from ..notes import Note, NoteState, former, parse, with_note
+from ..notes import Note, NoteState, Summary, former, summary, with_note
 from .stages import Stage
 from .standing import partitions_of
 
@@ -20,6 +20,9 @@ _PATIENCE = 1.0
 _LEAST = 60.0
 #: Seconds between two looks at the notes of others.
 _LOOK = 0.5
+#: A partition that was committed without a note for so many seconds is read by its member: notes
+#: are written when a hold begins, and the first commit after the release takes their place.
+_SETTLED = 3.0
 
 
 class Noting:
@@ -78,6 +81,9 @@ class Awaited:
         self.waiting = {one.partition for one in partitions}
         self._all: list[TopicPartition] = []
         self._next = 0.0
+        #: Partition → since when it has been seen read (-inf: it was held before).
+        self._read: dict[int, float] = {}
+        self._held: set[int] = set()
 
     def step(self, now: float) -> list[TopicPartition]:
         """Those that may be read now.
@@ -91,26 +97,38 @@ class Awaited:
         if not self._all:
             topic = client.list_topics(self.topic, _PATIENCE).topics[self.topic]
             self._all = [TopicPartition(self.topic, number) for number in topic.partitions]
-        held = held_partitions(client.committed(self._all, _PATIENCE))
-        free = self.waiting - held
+        notes = _summary(client.committed(self._all, _PATIENCE))
+        free = self.waiting - (set() if self._is_over(notes, now) else _held(notes))
         self.waiting -= free
         return [TopicPartition(self.topic, number) for number in sorted(free)]
+
+    def _is_over(self, notes: Summary, now: float) -> bool:
+        """Whether another member reads this place: a ``released`` note lasts only until the next
+        commit of its partition, so a note that has gone tells as much."""
+        for number in notes.read:
+            since = float("-inf") if number in self._held else now
+            self._read.setdefault(number, since)
+        self._held |= notes.held.keys()
+        return any(now - self._read[number] >= _SETTLED for number in notes.read)
 
 
 def held_partitions(committed: Sequence[TopicPartition]) -> set[int]:
     """Partitions that a note holds, and no note of the same move releases.
 
     Raises KafkaException: one could not be asked."""
-    now = time.time()
-    notes = {}
+    return _held(_summary(committed))
+
+
+def _summary(committed: Sequence[TopicPartition]) -> Summary:
     for one in committed:
         if one.error is not None:
             raise KafkaException(one.error)
-        if one.offset >= 0 and (note := parse(one.metadata)) is not None:
-            notes[one.partition] = note
-    released = {note.old for note in notes.values() if note.state is NoteState.RELEASED}
+    return summary(committed)
+
+
+def _held(notes: Summary) -> set[int]:
+    now = time.time()
+    released = {note.old for note in notes.released.values()}
     return {
-        number
-        for number, note in notes.items()
-        if note.state is NoteState.HELD and note.at > now and note.old not in released
+        number for number, note in notes.held.items() if note.at > now and note.old not in released
     }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterable, Mapping
 
 from ...backend.registry import get_backend
 from ...router import Place
 from ...settings import Settings
 from ..scout import Scout
 from .leaving import Leaving
-from .stages import Stage
+from .stages import Stage, Way
 
 __all__ = ["Scouting"]
 
@@ -61,5 +62,17 @@ class Scouting:
                 self._scouts[place].unwatch(topic)
             topics.intersection_update(wanted[place])
 
+    def end_with(self, owner: object, ways: Mapping[str, Way]) -> None:
+        """Where `owner` is dropped without close(), end what runs in the background for it."""
+        weakref.finalize(owner, _give_up, self, ways).atexit = False
+
     def after_fork_in_child(self) -> None:
         self._scouts, self._topics = {}, {}
+
+
+def _give_up(scouting: Scouting, ways: Mapping[str, Way]) -> None:
+    for way in ways.values():
+        for stage in way.stages:
+            if stage.opening is not None:
+                stage.opening.stop()
+    scouting.keep(())
