@@ -1,10 +1,13 @@
 """A Consumer's channels that come back to where they were, and channels that share a topic."""
 
+import gc
+import threading
 import time
+import weakref
 
 import pytest
 
-from kafkaroute import Phase
+from kafkaroute import Phase, TopicPartition
 from kafkaroute.backend import registry
 from kafkaroute.testing.catalog_stub import CatalogStub
 
@@ -144,3 +147,45 @@ def test_a_channel_that_moves_takes_nothing_from_another(world, sharing):
     assert [call for call in world.calls if call[0] == "revoke"] == []
     world.write("A", "in the paused one", partition=1)
     assert world.during(sharing, 0.5) == []
+
+
+def test_a_member_that_joined_a_hold_learns_of_its_end_from_commits(world):
+    """The note ``released`` is gone with the next commit, here before the other could see it."""
+    own_commits = {"enable.auto.commit": False}
+    with world.started(move_window=1.0, client_config=own_commits) as holder:
+        holder.commit(offsets=[TopicPartition("orders", 0, 1)], asynchronous=False)
+        world.move(holder, "B")
+        world.until(holder, Phase.HELD)
+        world.during(holder, 0.3)
+        with world.consumer(ttl=7.0, client_config=own_commits) as joiner:
+            end = time.monotonic() + 5
+            while len(joiner.assignment()) != 2:
+                assert time.monotonic() < end
+                joiner.poll(0.02)
+                holder.poll(0.02)
+            for partition in range(4):
+                world.write("B", *(f"{partition}-{n}" for n in range(3)), partition=partition)
+            found = []
+            end = time.monotonic() + 10
+            while len(found) < 12:
+                assert time.monotonic() < end, found
+                for consumer in (holder, joiner):
+                    if (message := consumer.poll(0.01)) is not None:
+                        consumer.commit(message, asynchronous=False)
+                        found.append((consumer is joiner, message.value()))
+            assert {by_joiner for by_joiner, _ in found} == {True, False}
+
+
+def test_a_consumer_that_is_dropped_leaves_nothing_behind(world):
+    consumer = world.started(move_window=30.0)
+    world.move(consumer, "B")
+    world.until(consumer, Phase.HELD)
+    world.during(consumer, 0.2)
+    gone = weakref.ref(consumer)
+    del consumer
+    gc.collect()
+    assert gone() is None
+    end = time.monotonic() + 5
+    while any(thread.name.startswith("kafkaroute-scout") for thread in threading.enumerate()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
