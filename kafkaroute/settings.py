@@ -54,6 +54,8 @@ class Settings:
         additional_params: further query parameters; nested keys are joined by dots.
         backend: entry-point name, e.g. ``confluent-kafka``, ``kafka-python``.
         timeout: total seconds for one question to the catalog, retries included.
+        long_poll: seconds that a question in the background waits in the catalog for a change, so
+            that it is seen at once; None: changes are seen when the TTL is over.
         max_stale: seconds a route may be used while the catalog gives no better one.
         client_config: librdkafka settings of the application; win over the catalog's.
         verify: check the catalog's TLS certificate: True, False or the path of a CA bundle.
@@ -84,6 +86,7 @@ class Settings:
     additional_params: Mapping[str, Any] = field(default_factory=lambda: _EMPTY, repr=False)
     backend: str | None = None
     timeout: float = 5.0
+    long_poll: float | None = None
     max_stale: float = 86_400.0
     client_config: Mapping[str, ConfigValue] = field(default_factory=lambda: _EMPTY, repr=False)
     verify: bool | str = True
@@ -165,6 +168,8 @@ class Settings:
                 raise ConfigurationError(f"{name} must be above 0 seconds, not {seconds}")
         if not self.max_stale >= 0:  # NaN, too
             raise ConfigurationError(f"max_stale must not be negative, not {self.max_stale}")
+        if self.long_poll is not None and not 1 <= self.long_poll <= 3600:
+            raise ConfigurationError(f"long_poll must be 1 to 3600 seconds, not {self.long_poll}")
         for name in ("move_window", "move_linger"):
             if (seconds := getattr(self, name)) is not None and not 0 <= seconds < inf:
                 raise ConfigurationError(f"{name} must not be negative, not {seconds}")
@@ -296,6 +301,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "additional_params": _table,
     "backend": _text,
     "timeout": _seconds,
+    "long_poll": _seconds,
     "max_stale": _seconds,
     "client_config": _client_config,
     "verify": _verify,

@@ -42,12 +42,31 @@ class Asker:
         except KafkarouteError as error:
             return error.with_traceback(None)
         except Exception as error:
-            # A plug-in's mistake. Its text may hold anything: only its kind is told.
-            return CatalogUnavailable(
-                f"{type(self._catalog).__name__} failed on {channel}: {type(error).__name__}"
-            )
+            return self._broken(channel, error)
         else:
             return route
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether :meth:`changed` waits."""
+        return self._catalog.can_wait
+
+    def changed(self, channel: Channel, known: Route, seconds: float) -> bool | Exception:
+        """Wait up to `seconds` for another answer than `known`; whether there is one, or why that
+        cannot be told."""
+        question = Lookup(channel, self._intent, known.etag, self._timeout)
+        try:
+            return self._catalog.wait(question, seconds)
+        except KafkarouteError as error:
+            return error.with_traceback(None)
+        except Exception as error:
+            return self._broken(channel, error)
+
+    def _broken(self, channel: Channel, error: Exception) -> CatalogUnavailable:
+        """A plug-in's mistake. Its text may hold anything: only its kind is told."""
+        return CatalogUnavailable(
+            f"{type(self._catalog).__name__} failed on {channel}: {type(error).__name__}"
+        )
 
     def accepts(self, route: Route) -> bool:
         """Whether a route from elsewhere (the snapshot) may be used."""

@@ -54,14 +54,13 @@ class RouteCache:
     """See the module's text. Thread-safe; in the child of a fork it goes on by itself.
 
     Args:
-        catalog: asked; closed with the cache.
-        intent: ``produce``, ``consume`` or "", sent with each question.
+        catalog: asked, for `intent` (``produce``, ``consume`` or ""); closed with the cache.
         ttl, max_stale: seconds, where the answer does not say.
         timeout: seconds that one question may take, and that :meth:`get` waits at most.
-        clock, wall, rng: time.monotonic, time.time and random.random, for tests.
+        long_poll: seconds to wait in the catalog for changes, or None; see :mod:`.long_polls`.
+        clock, wall, rng, refresher: the process's own, but for tests.
         snapshot: keeps the routes for the next start.
         check: raises where a route must not be used; such a route never replaces another.
-        refresher: the process's shared one, but for tests.
     """
 
     def __init__(
@@ -72,6 +71,7 @@ class RouteCache:
         ttl: float = 300.0,
         max_stale: float = 86_400.0,
         timeout: float = 5.0,
+        long_poll: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         rng: Callable[[], float] = random.random,
@@ -86,7 +86,7 @@ class RouteCache:
         self._clock = clock
         self._wall = wall
         self._rng = rng
-        self._rounds = Rounds(self, refresher or shared_refresher(), clock)
+        self._rounds = Rounds(self, refresher or shared_refresher(), clock, self._asker, long_poll)
         self._entries: dict[str, Entry] = {}
         self._errors = KeptErrors()
         self._interner = Interner()

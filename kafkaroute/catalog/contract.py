@@ -38,6 +38,8 @@ class Catalog(ABC):
 
     #: True when look-ups are answered in process, so that retrying makes no sense.
     local: ClassVar[bool] = False
+    #: True when :meth:`wait` does.
+    can_wait: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, settings: Settings) -> None: ...
@@ -47,6 +49,13 @@ class Catalog(ABC):
         """The channel's route, or None where `question.etag` is still current.
 
         Raises CatalogUnavailable, CatalogUnauthorized, CatalogAnswerInvalid, ChannelNotFound."""
+
+    def wait(self, question: Lookup, seconds: float) -> bool:  # noqa: ARG002
+        """Wait up to `seconds` for another answer than that of ``question.etag``; whether there is
+        one. Asks once; ends at the latest ``question.timeout`` after `seconds`, and at close().
+
+        Raises as :meth:`lookup`."""
+        return False
 
     def scope(self) -> str:
         """Differs wherever two catalogs may answer differently; no secrets. Keys the snapshot."""

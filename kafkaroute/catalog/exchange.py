@@ -32,8 +32,8 @@ __all__ = ["MAX_ANSWER_BYTES", "HttpClient", "Peer", "Reply", "Unreadable"]
 MAX_ANSWER_BYTES = 1 << 20
 #: Room for headers and chunk framing below HTTP.
 _FRAMING_BYTES = 1 << 18
-#: Connections kept open: the refresher's workers and some application threads.
-_POOL_SIZE = 16
+#: Connections kept open: the refresher's workers, long polls and some application threads.
+_POOL_SIZE = 32
 
 
 class Unreadable(Exception):
@@ -108,8 +108,11 @@ class HttpClient:
         headers: Mapping[str, str],
         deadline: float,
         form: bytes | None = None,
+        *,
+        breakable: bool = False,
     ) -> Reply:
-        """GET `url` of `peer`, or POST `form` to it, until `deadline` (time.monotonic()).
+        """GET `url` of `peer`, or POST `form` to it, until `deadline` (time.monotonic()); where it
+        is `breakable`, close() ends the waiting for the answer.
 
         Raises:
             Again: no answer, though another try may have one.
@@ -124,7 +127,8 @@ class HttpClient:
         request.url = url  # exactly as written
         session = self._session(peer)
         try:
-            with bounded(deadline, MAX_ANSWER_BYTES + _FRAMING_BYTES):
+            receiving = session.receiving if breakable else None
+            with bounded(deadline, MAX_ANSWER_BYTES + _FRAMING_BYTES, receiving):
                 response = session.send(
                     request,
                     stream=True,

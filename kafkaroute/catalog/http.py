@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from .._version import __version__
-from ..errors import ConfigurationError
+from ..errors import CatalogError, ConfigurationError
 from ..route import Route
 from .answer import route_from_answer
 from .authorization import authorization
@@ -52,6 +52,8 @@ class HttpCatalog(Catalog):
         ConfigurationError: a URI without host, a certificate file that is not there, additional
             parameters that cannot be sent, two ways to log in.
     """
+
+    can_wait = True
 
     def __init__(self, settings: Settings) -> None:
         parts = urlsplit(settings.service_gateway_uri)
@@ -93,6 +95,16 @@ class HttpCatalog(Catalog):
                 break
         raise error
 
+    def wait(self, question: Lookup, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds + question.timeout
+        try:
+            reply = self._ask(question, deadline, max(1, round(seconds)))
+            if reply.status not in (200, 304):
+                raise self._refused(question, reply)
+        except Again as again:
+            raise again.error from None
+        return reply.status == 200 and reply.headers.get("ETag") != question.etag
+
     def close(self) -> None:
         self._client.close()
 
@@ -123,8 +135,9 @@ class HttpCatalog(Catalog):
 
     # --- one try --------------------------------------------------------------------------
 
-    def _ask(self, question: Lookup, deadline: float) -> Reply:
-        """One answer, after a second login where the first was refused."""
+    def _ask(self, question: Lookup, deadline: float, wait: int | None = None) -> Reply:
+        """One answer, after a second login where the first was refused; with `wait`, a long poll
+        of so many seconds (RFC 7240)."""
         query = query_string(
             self._profile,
             question.channel.uri,
@@ -135,21 +148,24 @@ class HttpCatalog(Catalog):
         headers = dict(self._headers)
         if question.etag is not None:
             headers["If-None-Match"] = question.etag
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+
+        def send() -> tuple[Reply, str | None]:
+            # Others may wait for the same token: a long poll's own deadline is none for that.
+            proof = self._login.header(min(deadline, time.monotonic() + question.timeout))
+            shown = {"Authorization": proof} if proof is not None else {}
+            url, waits = self._base + query, wait is not None
+            reply = self._client.send(self._peer, url, headers | shown, deadline, breakable=waits)
+            return reply, proof
+
         try:
-            reply, proof = self._send(self._base + query, headers, deadline)
+            reply, proof = send()
             if reply.status == 401 and self._login.outdated(proof):
-                reply, _ = self._send(self._base + query, headers, deadline)
+                reply, _ = send()
         except Unreadable as error:
             raise no_route(self._where, question.channel, error.what) from None
         return reply
-
-    def _send(
-        self, url: str, headers: Mapping[str, str], deadline: float
-    ) -> tuple[Reply, str | None]:
-        """The answer, and what was shown as ``Authorization``."""
-        proof = self._login.header(deadline)
-        shown = {"Authorization": proof} if proof is not None else {}
-        return self._client.send(self._peer, url, {**headers, **shown}, deadline), proof
 
     def _route(self, question: Lookup, reply: Reply) -> Route | None:
         if reply.status == 304 and question.etag is not None:
@@ -161,14 +177,7 @@ class HttpCatalog(Catalog):
                 f"it is a redirect ({reply.status}), which is not followed",
             )
         if reply.status != 200:
-            raise refused(
-                self._where,
-                question.channel,
-                reply.status,
-                reply.headers,
-                reply.body,
-                anonymous=self._login.kind == "none",
-            )
+            raise self._refused(question, reply)
         answer = self._decoded(question, reply.body)
         max_age, stale_if_error = cache_control(reply.headers.get("Cache-Control"))
         return route_from_answer(
@@ -177,6 +186,16 @@ class HttpCatalog(Catalog):
             max_age=max_age,
             stale_if_error=stale_if_error,
             etag=reply.headers.get("ETag"),
+        )
+
+    def _refused(self, question: Lookup, reply: Reply) -> CatalogError | Again:
+        return refused(
+            self._where,
+            question.channel,
+            reply.status,
+            reply.headers,
+            reply.body,
+            anonymous=self._login.kind == "none",
         )
 
     def _decoded(self, question: Lookup, body: bytes) -> object:

@@ -27,7 +27,7 @@ __all__ = ["Owner", "Refresher", "shared_refresher"]
 
 _log = logging.getLogger("kafkaroute.catalog.refresher")
 
-#: Most workers at once, for all owners together. Each owner bounds itself to a few.
+#: Each owner bounds itself to a few.
 _MOST_WORKERS = 32
 #: Seconds that a thread without work waits for some before it ends.
 _LINGER = 1.0
@@ -52,12 +52,18 @@ class Refresher:
     Args:
         clock: seconds; what due times are compared with.
         threads: False starts none: :meth:`run_pending` does everything, for tests.
+        workers: most of them at once, for all owners together.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, *, threads: bool = True
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        threads: bool = True,
+        workers: int = _MOST_WORKERS,
     ) -> None:
         self.clock = clock
+        self._most_workers = workers
         self._threads = threads
         self._owners: WeakSet[Owner] = WeakSet()
         self._order = itertools.count()
@@ -122,7 +128,7 @@ class Refresher:
                 return
             if self._idle >= len(self._queue):
                 self._work_there.notify()
-            elif self._workers < _MOST_WORKERS:
+            elif self._workers < self._most_workers:
                 self._workers += 1
                 threading.Thread(target=self._toil, name="kafkaroute-worker", daemon=True).start()
 

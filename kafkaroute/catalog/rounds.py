@@ -7,7 +7,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from ..route import Route
+from .asker import Asker
 from .health import Health
+from .long_polls import LongPolls
 from .refresher import Refresher
 
 __all__ = ["Rounds"]
@@ -23,12 +26,26 @@ class _Cache(Protocol):
 
     def after_fork_in_child(self) -> None: ...
 
+    def peek(self, channel: str) -> Route | None: ...
+
+    def refresh(self, channel: str) -> None: ...
+
 
 class Rounds:
     """What the refresher knows of a cache. Has a lock of its own, and holds it while calling
     nobody but the refresher."""
 
-    def __init__(self, cache: _Cache, refresher: Refresher, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        cache: _Cache,
+        refresher: Refresher,
+        clock: Callable[[], float],
+        asker: Asker,
+        long_poll: float | None,
+    ) -> None:
+        self._polls = None
+        if long_poll is not None and asker.can_wait:
+            self._polls = LongPolls(cache, asker, long_poll, refresher, clock)
         self._cache = cache
         self._refresher = refresher
         self._clock = clock
@@ -43,16 +60,24 @@ class Rounds:
         self._running = 0
         self._stopped = False
         self._health = Health("")
+        if self._polls is not None:
+            self._polls.reset()
 
     def heed(self, health: Health) -> None:
         """Leave the catalog alone when `health` says so."""
         self._health = health
+        if self._polls is not None:
+            self._polls.heed(health)
 
     def plan(self, channel: str, due: float) -> None:
         """Refresh `channel` at `due`, if that is still its due time then."""
         self._refresher.schedule(due, self, channel)
+        if self._polls is not None:
+            self._polls.plan(channel)
 
     def stop(self) -> None:
+        if self._polls is not None:
+            self._polls.stop()
         with self._lock:
             self._stopped = True
             self._ready.clear()

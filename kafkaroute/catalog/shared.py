@@ -36,6 +36,7 @@ def _question(settings: Settings, intent: str) -> str:
             dict(s.additional_params),
             s.timeout,
             s.max_stale,
+            s.long_poll,
             s.verify,
             s.cert,
             [sorted(s.policy.allow), s.policy.require_tls],
@@ -61,6 +62,7 @@ def acquire_cache(settings: Settings, intent: str) -> RouteCache:
                 ttl=settings.ttl,
                 max_stale=settings.max_stale,
                 timeout=settings.timeout,
+                long_poll=settings.long_poll,
                 snapshot=Snapshot(settings.snapshot) if settings.snapshot else None,
                 check=lambda route: settings.policy.check(route, settings.client_config),
             )

@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,24 +38,56 @@ class AnswerTooLarge(Exception):  # not an OSError: urllib3 must not wrap it
     """More was received than the exchange may receive."""
 
 
+class Receiving:
+    """Sockets that threads wait on, for another thread to end the waiting. Of one process: a child
+    must not shut down what its parent waits on."""
+
+    def __init__(self) -> None:
+        self._sockets: set[socket.socket] = set()
+        self._ended = False
+
+    @contextmanager
+    def on(self, sock: socket.socket) -> Iterator[None]:
+        """Raises ConnectionAbortedError after :meth:`end`."""
+        self._sockets.add(sock)
+        try:
+            # Looked at after the socket is in the set, so that end() misses none.
+            if self._ended:
+                raise ConnectionAbortedError("closed")
+            yield
+        finally:
+            self._sockets.discard(sock)
+
+    def end(self) -> None:
+        """Every wait ends now, and no other begins."""
+        self._ended = True
+        for sock in self._sockets.copy():
+            with suppress(OSError):
+                # Not SSLSocket's own, which takes its state away from the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
 class _Exchange(threading.local):
     """What the exchange of this thread may still use; reached from below urllib3."""
 
     deadline: float | None = None
     bytes_left: int = 0
+    receiving: Receiving | None = None
 
 
 _exchange = _Exchange()
 
 
 @contextmanager
-def bounded(deadline: float, max_bytes: int) -> Iterator[None]:
-    """Bound all HTTP of this thread: until `deadline` (time.monotonic()), up to `max_bytes`."""
+def bounded(deadline: float, max_bytes: int, receiving: Receiving | None = None) -> Iterator[None]:
+    """Bound all HTTP of this thread: until `deadline` (time.monotonic()), up to `max_bytes`; with
+    `receiving`, until that is ended."""
     _exchange.deadline, _exchange.bytes_left = deadline, max_bytes
+    _exchange.receiving = receiving
     try:
         yield
     finally:
-        _exchange.deadline = None
+        _exchange.deadline = _exchange.receiving = None
 
 
 def _time_left() -> float | None:
@@ -82,7 +114,9 @@ class _BoundedReader(io.RawIOBase):
         left = _time_left()
         if left is not None:
             self._socket.settimeout(left)
-        count = cast("Any", self._raw).readinto(buffer)
+        receiving = _exchange.receiving
+        with receiving.on(self._socket) if receiving is not None else nullcontext():
+            count = cast("Any", self._raw).readinto(buffer)
         if left is not None and count:
             _exchange.bytes_left -= count
             if _exchange.bytes_left < 0:
@@ -206,10 +240,15 @@ class BoundedSession(requests.Session):
 
     def __init__(self, pool_size: int) -> None:
         super().__init__()
+        self.receiving = Receiving()
         self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for prefix in ("http://", "https://"):
             self.mount(prefix, _Adapter(pool_connections=4, pool_maxsize=pool_size))
+
+    def close(self) -> None:
+        self.receiving.end()
+        super().close()
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
         """Never: requests would read the whole body of a redirect to find its next address."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
+import socket
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from kafkaroute.server.connection import guarded
 from kafkaroute.testing.postgres import PostgresServer, PostgresUnavailable
 
 REQUIRE_POSTGRES = "KAFKAROUTE_REQUIRE_POSTGRES"
@@ -120,6 +127,33 @@ class Served:
         await self._task
 
 
+@contextlib.contextmanager
+def on_a_port(app, **tls):
+    """`app` as `kafkaroute serve` runs it, in a thread; yields its URL."""
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        http=guarded(H11Protocol),
+        log_config=None,
+        timeout_graceful_shutdown=5,
+        **tls,
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            end = time.monotonic() + 20
+            while not server.started and thread.is_alive() and time.monotonic() < end:
+                time.sleep(0.01)
+            assert server.started
+            yield f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            app.polls.close()  # as the command does
+            server.should_exit = True
+            thread.join(20)
+
+
 async def until(holds, seconds=10.0):
     """Wait until `holds()` is true; return what it returned."""
     async with asyncio.timeout(seconds):
@@ -131,7 +165,7 @@ async def until(holds, seconds=10.0):
 @pytest.fixture
 def client():
     """How tests ask: this module cannot be imported from there."""
-    return SimpleNamespace(ask=ask, served=Served, until=until)
+    return SimpleNamespace(ask=ask, served=Served, on_a_port=on_a_port, until=until)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import ssl
 import threading
 import time
@@ -13,10 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import jwt
 import pytest
 import trustme
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kafkaroute import Settings, resolve
 from kafkaroute.catalog.contract import Lookup
@@ -24,7 +21,6 @@ from kafkaroute.catalog.http import HttpCatalog
 from kafkaroute.channel import Channel
 from kafkaroute.errors import CatalogUnauthorized, CatalogUnavailable, ChannelNotFound
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.connection import guarded
 from kafkaroute.server.file_store import FileStore
 from kafkaroute.server.tls import tls_settings
 
@@ -36,26 +32,16 @@ profiles: [{name: p, settings: {}}]
 """
 
 
-@contextlib.contextmanager
-def serving(path, text, *pems):
-    """The service as `kafkaroute serve` runs it, in a thread; yields its URL."""
-    path.write_text(text)
-    tls = tls_settings(*map(str, pems)) if pems else {}
-    app = CatalogApp(FileStore(path, watch_interval=0.05))
-    config = uvicorn.Config(app, lifespan="on", http=guarded(H11Protocol), log_config=None, **tls)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            end = time.monotonic() + 20
-            while not server.started and thread.is_alive() and time.monotonic() < end:
-                time.sleep(0.01)
-            assert server.started
-            yield f"http{'s' if pems else ''}://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(20)
+@pytest.fixture
+def serving(client):
+    @contextlib.contextmanager
+    def serve(path, text, *pems):
+        path.write_text(text)
+        tls = tls_settings(*pems) if pems else {}
+        with client.on_a_port(CatalogApp(FileStore(path)), **tls) as url:
+            yield url
+
+    return serve
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +76,7 @@ def ask(url, channel=ORDERS, intent="", **settings):
         catalog.close()
 
 
-def test_client_certificates(tmp_path, pems):
+def test_client_certificates(tmp_path, pems, serving):
     text = "authentication: {certificates: {}}\ncallers: [{name: billing}]" + REST
     with serving(tmp_path / "r.yaml", text, pems["cert"], pems["key"], pems["ca"]) as url:
         trust = {"verify": pems["ca"]}
@@ -136,7 +122,7 @@ def issuer(pems, key):
         thread.join()
 
 
-def test_tokens_of_an_issuer_behind_tls(tmp_path, pems):
+def test_tokens_of_an_issuer_behind_tls(tmp_path, pems, serving):
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     keys = tmp_path / "keys.json"
     public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": "one"}
@@ -155,7 +141,7 @@ def test_tokens_of_an_issuer_behind_tls(tmp_path, pems):
             ask(url)
 
 
-def test_intent_and_client_id_choose_the_route(tmp_path):
+def test_intent_and_client_id_choose_the_route(tmp_path, serving):
     text = """
 clusters:
   - name: writers
