@@ -31,10 +31,21 @@ class Admin:
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Create `name` and wait until every partition has a leader."""
+        from confluent_kafka import KafkaError, KafkaException
         from confluent_kafka.admin import NewTopic
 
-        _wait_for(self._client.create_topics([NewTopic(name, partitions, 1)]))
         deadline = time.monotonic() + _TIMEOUT
+        while True:
+            try:
+                _wait_for(self._client.create_topics([NewTopic(name, partitions, 1)]))
+            except KafkaException as error:
+                # So says the controller until a broker that was away has reported back.
+                away = error.args[0].code() == KafkaError.INVALID_REPLICATION_FACTOR
+                if not away or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                break
         while True:
             topic = self._client.list_topics(name, timeout=_TIMEOUT).topics[name]
             leaders = [partition.leader for partition in topic.partitions.values()]

@@ -175,6 +175,7 @@ class RealCluster(AdministeredCluster):
         if self._process is None:
             raise RuntimeError("the broker is not running")
         os.kill(self._process.pid, signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # its threads answer for a moment longer
         try:
             yield
         finally:

@@ -45,8 +45,10 @@ class OutageTests:
             message = consumer.poll(0.1)
             if message is not None and message.error() is None:
                 values.append(message.value())
-        # Without idempotence a message may be written twice, but none is missing or late.
-        assert list(dict.fromkeys(values)) == [f"during {number}".encode() for number in range(20)]
+        # Without idempotence a message may be written twice, and where the broker was away for
+        # longer than the group waits, what was not committed is read again; none is missing or late.
+        told = [value for value in dict.fromkeys(values) if value != b"before"]
+        assert told == [f"during {number}".encode() for number in range(20)]
 
     @needs(ClusterFeature.RESTART)
     @requires(Capability.PURGE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from ...errors import KafkaException
@@ -31,6 +33,47 @@ class SeekingTests:
         values = [message.value() for message in kit.read(consumer, 50 - first)]
         assert values == _numbers(first, 50)
         kit.expect_nothing(consumer, 0.3)
+
+    @pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
+    def test_what_is_put_back_is_not_committed(self, kit: Kit, strategy: str) -> None:
+        topic, group = kit.topic(2), kit.name("g")
+        for partition in (0, 1):
+            kit.write(topic, _numbers(0, 20), partition=partition)
+        settings = {"auto.commit.interval.ms": 200, "partition.assignment.strategy": strategy}
+        consumer = kit.consumer(settings, group=group)
+        messages = kit.join(consumer, [topic])
+        kit.read(consumer, 40 - len(messages))
+        back, other = TopicPartition(topic, 0, 15), TopicPartition(topic, 1)
+        consumer.pause([back])
+        consumer.put_back(back)
+        consumer.pause([back])
+        kit.expect_nothing(consumer, 0.6)
+        assert [one.offset for one in consumer.position([back, other])] == [15, 20]
+        with suppress(KafkaException):  # auto-commit may have left nothing to do
+            consumer.commit(None, False)
+        assert [kit.committed(group, topic, number) for number in (0, 1)] == [15, 20]
+        consumer.resume([back])
+        assert [message.value() for message in kit.read(consumer, 2)] == _numbers(15, 17)
+        consumer.put_back(TopicPartition(topic, 0, 16))
+        consumer.close()
+        assert [kit.committed(group, topic, number) for number in (0, 1)] == [16, 20]
+
+    def test_what_is_put_back_is_not_committed_by_call(self, kit: Kit) -> None:
+        topic, group = kit.topic(2), kit.name("g")
+        for partition in (0, 1):
+            kit.write(topic, _numbers(0, 20), partition=partition)
+        consumer = kit.consumer({"enable.auto.commit": False}, group=group)
+        messages = kit.join(consumer, [topic])
+        kit.read(consumer, 40 - len(messages))
+        consumer.put_back(TopicPartition(topic, 0, 15))
+        consumer.commit(None, False)
+        assert [kit.committed(group, topic, number) for number in (0, 1)] == [15, 20]
+        with pytest.raises(KafkaException) as caught:
+            consumer.commit(None, False)
+        assert caught.value.args[0].code() == KafkaError._NO_OFFSET
+        assert [message.value() for message in kit.read(consumer, 5)] == _numbers(15, 20)
+        consumer.commit(None, False)
+        assert [kit.committed(group, topic, number) for number in (0, 1)] == [20, 20]
 
     def test_seek_to_the_end(self, kit: Kit) -> None:
         topic = kit.topic()
