@@ -16,8 +16,19 @@ from kafkaroute import (
 )
 from kafkaroute.testing.catalog_stub import Fault
 
-A, A2, B, C = "kafka://x/a", "kafka://x/a/two", "kafka://x/b", "kafka://x/c"
-TIMED_OUT = KafkaError._MSG_TIMED_OUT
+from .producer_world import (
+    A2,
+    TIMED_OUT,
+    A,
+    B,
+    Reports,
+    held,
+    move,
+    sent,
+    stuck_move,
+    told,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -38,57 +49,6 @@ def producer(world, events):
     settings = world.settings(ttl=60, drain_timeout=0.4, on_route_change=events.append)
     with Producer(settings) as producer:
         yield producer
-
-
-def move(world, producer, channel, topic, cluster, **more):
-    world.put(channel, topic, cluster, **more)
-    producer._router.cache.refresh(channel)
-
-
-def wait_for(condition, seconds=10):
-    until = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < until
-        time.sleep(0.002)
-    return answer
-
-
-def told(events, phase, channel=None):
-    return [e for e in events if e.phase == phase and channel in (None, e.channel)]
-
-
-def sent(client):
-    return [message[1] for message in client.sent]
-
-
-def held(producer, channel=A):
-    return producer.routes()[channel].held
-
-
-class Reports:
-    """One callback for all messages: value → codes."""
-
-    def __init__(self):
-        self.codes = {}
-        self.order = []
-        self.threads = set()
-
-    def __call__(self, error, message):
-        self.codes.setdefault(message.value(), []).append(error and error.code())
-        self.order.append(message.value())
-        self.threads.add(threading.get_ident())
-
-
-def stuck_move(world, producer, events, reports=None, count=5):
-    """`count` messages on a cluster A that no longer acknowledges; A moves to B."""
-    a = None
-    for number in range(count):
-        producer.produce(A, b"%d" % number, b"k", on_delivery=reports)
-        a = a or world.on("A")
-        a.stuck = True
-    move(world, producer, A, "moved", "B")
-    wait_for(lambda: told(events, Phase.HELD))
-    return a
 
 
 # The sequence.

@@ -41,6 +41,8 @@ def replace_credentials(dispatch: Dispatch, link: Link, changes: list[Change]) -
         _log.warning("a client refuses new credentials, and is replaced: %s", error)
         return False
     with dispatch.lock:
+        if router.peek(place) is not None:
+            return False  # a channel's first message opened it meanwhile
         if router.peek(link.place) is link:
             router.forget(link.place)
         router.adopt(place, link)

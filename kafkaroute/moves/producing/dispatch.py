@@ -19,6 +19,7 @@ from ...router import Place, Router
 from ...settings import Settings
 from ...transactions import Transactions
 from ..events import Announcer, Phase, RouteChange
+from .fronts import Fronts
 from .link import Home, Link, spot_of
 from .mover import Mover
 from .tracker import Pair, Tracker
@@ -38,6 +39,7 @@ class Dispatch:
     Attributes:
         senders: channel → how to send; a channel is missing until it is (again) looked up.
         homes: channel → where it lives; kept while its sender is missing.
+        fronts: channel → the holds between produce() and its home.
         movers: link → what moves its channels, while there is something to move.
         retired: links that no channel uses any more, until they are closed.
         later: reports that a mover collected for the application.
@@ -55,6 +57,7 @@ class Dispatch:
         self.settings = settings
         self.senders: dict[str, Pair] = {}
         self.homes: dict[str, Home] = {}
+        self.fronts = Fronts()
         self.lock = threading.RLock()
         self.movers: dict[Link, Mover] = {}
         self.retired: list[Link] = []
@@ -115,7 +118,7 @@ class Dispatch:
             home = self.homes.get(channel)
             if home is None:
                 home = Home(self.router.client(self.router.place(route)), route)
-                self.homes[channel] = home
+                self.settle(channel, home)
             elif home.route != route:
                 self.move(home.link, channel)
             return self._install(channel, home)
@@ -123,8 +126,35 @@ class Dispatch:
     def _install(self, channel: str, home: Home) -> Pair:
         if self.bind is not None:
             self.bind(home.link, channel)
-        pair = self.senders[channel] = home.link.pair(channel, home.route.topic)
+        front = self.fronts.first(channel)
+        if front is not None:
+            pair = front.pair(channel)
+        else:
+            pair = home.link.direct(channel, home.route.topic)
+        self.senders[channel] = pair
         return pair
+
+    def settle(self, channel: str, home: Home) -> None:
+        """From now on the channel lives at `home`. Lock held."""
+        self.homes[channel] = home
+        if home.link.hold is not None:
+            self.fronts.add(channel, home.link.hold)
+        route = self.router.cache.peek(channel)
+        if route is not None and route != home.route:
+            # It changed while the way to `home` was made.
+            self.move(home.link, channel)
+
+    def share(self, place: Place, candidate: Link) -> Link:
+        """The client of `place` for all channels: `candidate`, unless there is one, or it is not
+        to be had any more. Lock held."""
+        link = self.router.peek(place)
+        if link is None:
+            usable = candidate.place == place and not candidate.gone
+            link = candidate if usable else self.router.open(place)
+            if link in self.retired:
+                self.retired.remove(link)
+            self.router.adopt(place, link)
+        return link
 
     def send(self, channel: str, *message: Any) -> None:
         """Produce to wherever `channel` lives now, or is held."""
@@ -201,6 +231,14 @@ class Dispatch:
             self.retired.append(link)
         return True
 
+    def release(self, link: Link) -> bool:
+        """Whether `link`, retired, is the caller's to close now: no channel came back. Lock held."""
+        if link not in self.retired:
+            return False
+        self.retired.remove(link)
+        link.gone = True
+        return True
+
     # What trackers hand in (see Desk).
 
     def astray(self, tracker: Tracker, message: Undelivered, topic: str | None) -> bool:
@@ -242,24 +280,35 @@ class Dispatch:
     def wants_reports(self, tracker: Tracker, channel: str, *message: Any) -> None:
         """The client is replaced by one that reports successes, too; the message waits for it."""
         with self.lock:
+            link = self.homes[channel].link
+            if link.tracker is tracker:
+                self.replace_quiet(link)
+        self.send(channel, *message)
+
+    def replace_quiet(self, link: Link) -> None:
+        """Have `link`, which reports failures only, replaced by one that reports successes, too."""
+        with self.lock:
             if self.stopped:
                 raise ClosedError("the Producer is closed")
             self.reports = True
-            link = self.homes[channel].link
-            if link.tracker is tracker and link.hold is None:
+            if link.hold is None:
                 self.hold(link)
                 self.move(link)
-            hold = link.hold
-        if hold is not None:
-            hold.append(channel, *message)
-        else:
-            self.send(channel, *message)
 
     def hold(self, link: Link) -> None:
         """From now on, produce() keeps what `link` would send. Lock held."""
         self.activity += 1
-        link.new_hold(self.send)
-        self.forget_senders(self.channels_of(link))
+        hold = link.new_hold(self.send)
+        channels = self.channels_of(link)
+        for channel in channels:
+            self.fronts.add(channel, hold)
+        self.forget_senders(channels)
+
+    def lift(self, link: Link) -> None:
+        """The hold of `link` is empty and ends. Lock held."""
+        hold, link.hold = link.hold, None
+        if hold is not None:
+            self.forget_senders(self.fronts.lift(hold))
 
     # Looking.
 
@@ -331,6 +380,7 @@ class Dispatch:
             abandon(link)
         self.senders.clear()
         self.homes = {}
+        self.fronts = Fronts()
         self.movers = {}
         self.retired = []
         self.later = deque()

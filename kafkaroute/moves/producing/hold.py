@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...backend.contract import DeliveryCallback, HeadersInput
@@ -27,7 +27,6 @@ class Hold:
 
     Attributes:
         elsewhere: how many messages the client still has; kept up to date by whoever drains it.
-        channels: those whose senders append here.
     """
 
     def __init__(self, forward: Callable[..., None], max_messages: float, max_bytes: float) -> None:
@@ -42,11 +41,9 @@ class Hold:
         self._bytes_out = 0
         self._in_hand = 0
         self.elsewhere = 0
-        self.channels: set[str] = set()
 
     def pair(self, channel: str) -> Pair:
         """Senders of `channel` that append."""
-        self.channels.add(channel)
         append = self.append
 
         def plain(value: bytes | str | None = None, key: bytes | str | None = None) -> None:
@@ -86,11 +83,20 @@ class Hold:
                 return
         self._forward(channel, value, key, partition, callback, timestamp, headers)
 
-    def put_first(self, messages: Iterable[Undelivered]) -> None:
+    def put_first(self, messages: Sequence[Undelivered]) -> None:
         """Older messages, to be released before all that is held; not bounded, as they were
         accepted already."""
         with self._lock:
-            self._first.extend(messages)
+            self._first.extendleft(reversed(messages))
+
+    def take_on(self, message: Undelivered) -> bool:
+        """Keep a message that another hold has released, and that is not bounded therefore.
+        False when this one has ended."""
+        with self._lock:
+            if self._open:
+                self._bytes_in += message.size
+                self._queue.append(message)
+            return self._open
 
     def __len__(self) -> int:
         # In this order: a message in hand is never missed, at worst counted twice.

@@ -36,15 +36,17 @@ class Link:
         tracked: failures are noticed, so that messages can follow.
         hold: what produce() appends to while the client is replaced, else None.
         strays: messages that failed after their channel had left, to be sent by this client.
+        gone: it is about to be closed: no channel may come back.
     """
 
-    __slots__ = ("__weakref__", "client", "hold", "place", "strays", "tracked", "tracker")
+    __slots__ = ("__weakref__", "client", "gone", "hold", "place", "strays", "tracked", "tracker")
 
     def __init__(
         self, backend: Backend, place: Place, desk: Desk, *, redeliver: bool, reports: bool
     ) -> None:
         self.place = place
         self.hold: Hold | None = None
+        self.gone = False
         self.strays: deque[Undelivered] = deque()
         self.tracked = redeliver and "transactional.id" not in place.config
         config = dict(place.config)
@@ -60,10 +62,6 @@ class Link:
             if self.tracked
             else backend.open_producer(config)
         )
-
-    def pair(self, channel: str, topic: str) -> Pair:
-        """How `channel` is sent: by the client, or into the hold."""
-        return self.hold.pair(channel) if self.hold is not None else self.direct(channel, topic)
 
     def direct(self, channel: str, topic: str) -> Pair:
         """How `channel` is sent by the client, held or not."""

@@ -150,17 +150,12 @@ class Mover:
             route = dispatch.router.cache.peek(channel)
             with dispatch.lock:
                 home = dispatch.homes.get(channel)
-                here = home is not None and home.link is link
-                if (
-                    home is not None
-                    and here
-                    and route is not None
-                    and dispatch.leads_elsewhere(home, route)
-                ):
-                    place = dispatch.router.place(route)
-                    changes.append(Change(channel, home.route, route, link.place, place))
-                    continue
-                if here and route is not None:
+                # One that has left is its new client's; see Dispatch.settle.
+                if home is not None and home.link is link and route is not None:
+                    if dispatch.leads_elsewhere(home, route):
+                        place = dispatch.router.place(route)
+                        changes.append(Change(channel, home.route, route, link.place, place))
+                        continue
                     dispatch.homes[channel] = Home(link, route)
                 self._dirty.discard(channel)
             self.journal.forget(channel)
@@ -179,9 +174,9 @@ class Mover:
         def swap() -> None:
             nonlocal retired
             with dispatch.lock:
-                self.opening.adopt(targets)
                 for change in changes:
-                    dispatch.homes[change.channel] = Home(targets[change.place], change.new)
+                    target = self._shared(change.place, targets)
+                    dispatch.settle(change.channel, Home(target, change.new))
                 dispatch.forget_senders(change.channel for change in changes)
                 retired = dispatch.retire_unused(link)
 
@@ -197,11 +192,11 @@ class Mover:
     def _sequence(self, changes: list[Change], targets: dict[Place, Link]) -> None:
         """Hold, drain, rescue, release."""
         dispatch, link = self._dispatch, self._link
+        moved = changes
         with dispatch.lock:
             self.active = True
             link.tracker.divert(1)
             link.tracker.collect()
-            self.opening.adopt(targets)
             if link.hold is None:
                 dispatch.hold(link)
         try:
@@ -222,10 +217,8 @@ class Mover:
             with dispatch.lock:
                 retired = dispatch.retire_unused(link)
             self._tell_rescued(rescued)
-            done = list(self.journal.plan.values())
-            done = [c for c in done if dispatch.homes[c.channel].route == c.new]
-            self._tell(Phase.RELEASED, done)
-            self._leave(done, retired=retired)
+            self._tell(Phase.RELEASED, moved)
+            self._leave(moved, retired=retired)
         finally:
             self.active = False
             link.tracker.divert(-1)
@@ -255,17 +248,33 @@ class Mover:
         with one that reports successes, too, if that is needed now."""
         dispatch, link = self._dispatch, self._link
         with dispatch.lock:
-            stay = link
-            if link.tracker.quiet and dispatch.reports:
-                stay = dispatch.router.open(link.place)
-                if dispatch.router.peek(link.place) is link:
-                    dispatch.router.adopt(link.place, stay)
-            routes = {change.channel: change for change in changes}
+            leaving = {change.channel: change for change in changes}
+            shared: dict[Place, Link] = {}
             for channel in dispatch.channels_of(link):
-                change = routes.get(channel)
-                target = stay if change is None else targets[change.place]
-                route = dispatch.homes[channel].route if change is None else change.new
-                dispatch.homes[channel] = Home(stay if target is link else target, route)
+                place, route = link.place, dispatch.homes[channel].route
+                if (change := leaving.get(channel)) is not None:
+                    place, route = change.place, change.new
+                if place not in shared:
+                    here = place == link.place
+                    shared[place] = self._successor() if here else self._shared(place, targets)
+                dispatch.settle(channel, Home(shared[place], route))
+
+    def _shared(self, place: Place, targets: dict[Place, Link]) -> Link:
+        """The client of another place, shared from now on. Lock held."""
+        if place == self._link.place:
+            return self._link
+        link = self._dispatch.share(place, targets[place])
+        self.opening.taken(place, link)
+        return link
+
+    def _successor(self) -> Link:
+        """The client of what stays. Lock held."""
+        dispatch, link = self._dispatch, self._link
+        if not (link.tracker.quiet and dispatch.reports):
+            return link
+        successor = dispatch.router.open(link.place)
+        dispatch.router.adopt(link.place, successor)
+        return successor
 
     def _release(self) -> bool:
         """Send what is held and let produce() send by itself; False when the Producer closes.
@@ -277,10 +286,6 @@ class Mover:
         assert hold is not None
         outlets = Outlets(dispatch, link)
 
-        def swap() -> None:
-            link.hold = None
-            dispatch.forget_senders(hold.channels)
-
         while not self._stop.is_set():
             before = len(hold)
             try:
@@ -289,7 +294,7 @@ class Mover:
                 # Also when more was appended than sent: the lock then slows the others down.
                 if len(hold) <= _LAST_CHUNK or len(hold) >= before:
                     with dispatch.lock:
-                        if hold.finish(outlets.send, _LAST_CHUNK, swap):
+                        if hold.finish(outlets.send, _LAST_CHUNK, lambda: dispatch.lift(link)):
                             return True
             except BufferError:
                 outlets.make_room()
@@ -304,10 +309,10 @@ class Mover:
         for change in changes:
             self._tell(Phase.DONE, [change])
             self._finished(change)
+        self._wake.set()  # something may have changed again meanwhile
 
     def _finished(self, change: Change) -> None:
         self.journal.forget(change.channel)
-        self._wake.set()  # it may have changed again meanwhile
 
     # Events.
 

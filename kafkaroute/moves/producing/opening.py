@@ -99,15 +99,15 @@ class Opening:
                 link = self._candidates[place] = self._router.open(place)
             except KafkarouteError as error:
                 return None, f"refused: {error}"
+        if place in self._candidates:
+            # Log lines and errors want to be served; reports of a shared client do not, here.
+            link.client.poll(0)
         return link, _refusal_of(link, change.new)
 
-    def adopt(self, targets: dict[Place, Link]) -> None:
-        """Share the new clients from now on."""
-        for place, target in list(targets.items()):
-            if (known := self._router.peek(place)) is not None:
-                targets[place] = known  # somebody else opened it meanwhile
-            elif self._candidates.pop(place, None) is not None:
-                self._router.adopt(place, target)
+    def taken(self, place: Place, link: Link) -> None:
+        """`link` is shared now, and not this one's to close."""
+        if self._candidates.get(place) is link:
+            del self._candidates[place]
 
     def candidates(self) -> list[Link]:
         """Clients that nobody shares yet."""
@@ -131,7 +131,6 @@ def cluster_id_of(link: Link) -> str | None:
 def _refusal_of(link: Link, route: Route) -> str | None:
     """Why `link` cannot take over `route` now; None when its cluster answers for the topic."""
     try:
-        link.client.poll(0)  # log lines and errors want to be served
         answer = link.client.list_topics(route.topic, _TIMEOUT)
     except KafkarouteError as error:
         return f"no answer: {error}"

@@ -36,17 +36,25 @@ class Outlets:
 
         Raises BufferError (see :meth:`make_room`) and NeedsReportsError.
         """
-        link, route = self._dispatch.homes[message.channel]
-        if link is self._link and link.tracker.quiet and message.callback is not None:
-            raise NeedsReportsError
-        known = self._known.get(message.channel)
-        if link is not self._link and link.hold is not None:
-            pair = link.hold.pair(message.channel)
-        elif known is not None and known[0] is link and known[1] == route.topic:
+        dispatch, channel = self._dispatch, message.channel
+        while True:
+            behind = dispatch.fronts.behind(channel, self._link.hold)
+            if behind is not None:
+                if behind.take_on(message):
+                    return
+                continue  # it has just ended
+            link, route = dispatch.homes[channel]
+            if message.callback is None or not link.tracker.quiet:
+                break
+            if link is self._link:
+                raise NeedsReportsError
+            dispatch.replace_quiet(link)
+        known = self._known.get(channel)
+        if known is not None and known[0] is link and known[1] == route.topic:
             pair = known[2]
         else:
-            pair = link.direct(message.channel, route.topic)
-            self._known[message.channel] = (link, route.topic, pair)
+            pair = link.direct(channel, route.topic)
+            self._known[channel] = (link, route.topic, pair)
         try:
             pair[1](
                 message.value,

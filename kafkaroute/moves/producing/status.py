@@ -28,7 +28,7 @@ def status_of(dispatch: Dispatch) -> dict[str, RouteStatus]:
             channel,
             home,
             on_the_way.get(channel),
-            held[home.link],
+            held[home.link] + dispatch.fronts.kept(channel, home.link.hold),
             undelivered[home.link],
         )
         for channel, home in homes.items()

@@ -44,20 +44,23 @@ class Strays:
         dispatch, link = self._dispatch, self._link
         outlets = Outlets(dispatch, link)
         while link.strays and not self._stop.is_set():
+            with dispatch.lock:
+                if link.hold is not None:
+                    link.hold.put_first(link.strays)
+                    link.strays.clear()
+                    return
             message = link.strays[0]
             try:
                 if dispatch.homes[message.channel].link is not link:
                     self._forward([message])
-                elif link.hold is not None:
-                    link.hold.put_first([message])
                 else:
                     outlets.send(message)
             except BufferError:
                 outlets.make_room()
-                continue
             except NeedsReportsError:
-                dispatch.wants_reports(link.tracker, message.channel, *message[1:7])
-            link.strays.popleft()
+                dispatch.replace_quiet(link)
+            else:
+                link.strays.popleft()
 
     def settle(self) -> None:
         """Nothing moves, or not now: what failed meanwhile is tried once more where it was, and
@@ -67,10 +70,10 @@ class Strays:
 
     def close_old(self) -> bool:
         """Serve a client that nobody uses until no thread can have its senders in hand; then close
-        it. False when the Producer closes, which then does it."""
+        it, unless a channel came back. False when the Producer closes, which then does it."""
         dispatch, link = self._dispatch, self._link
         leave_at = time.monotonic() + _GRACE
-        while time.monotonic() < leave_at or len(link.client):
+        while link in dispatch.retired and (time.monotonic() < leave_at or len(link.client)):
             if self._stop.wait(_SLICE):
                 return False
             if not link.tracked:
@@ -79,15 +82,23 @@ class Strays:
                 link.client.poll(_SLICE)
             except KafkarouteError as error:
                 _log.warning("the old client failed for good: %s", error)
-            if time.monotonic() >= leave_at and len(link.client) and not rescue(link):
+            if time.monotonic() >= leave_at and len(link.client) and not self._rescue():
                 leave_at = time.monotonic() + _GRACE
             self._forward(in_order(link.tracker.collected(go_on=True)))
         self._forward(link.tracker.collected(go_on=False))
         with dispatch.lock:
-            if link in dispatch.retired:
-                dispatch.retired.remove(link)
-        link.client.close(0)
+            mine = dispatch.release(link)
+        if mine:
+            link.client.close(0)
         return True
+
+    def _rescue(self) -> bool:
+        """Take from a client that nobody uses what it does not get rid of."""
+        with self._dispatch.lock:
+            if self._link not in self._dispatch.retired:
+                return False
+            self._link.gone = True
+        return rescue(self._link)
 
     def _forward(self, failed: Iterable[Undelivered]) -> None:
         """Let messages that failed be sent by whichever client their channel has now."""

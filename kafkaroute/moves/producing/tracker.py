@@ -112,7 +112,7 @@ class Tracker:
                     known = last = (callback, bind(deliver, channel, callback))
                 send(value, key, -1, last[1])
                 return
-            kept = headers.copy() if headers.__class__ is list else headers  # type: ignore[union-attr]
+            kept = headers.copy() if isinstance(headers, list | dict) else headers
             wrapper = bind(report, channel, callback, partition, timestamp, kept)
             send(value, key, partition, wrapper, timestamp, headers)
 
@@ -197,9 +197,12 @@ class Tracker:
                 self._collected = []
 
     def collected(self, *, go_on: bool) -> list[Undelivered]:
-        """What failed since, as reported; `go_on` keeps collecting."""
+        """What failed since :meth:`collect`, as reported; `go_on` keeps collecting."""
         with self._lock:
-            taken, self._collected = self._collected or [], [] if go_on else None
+            taken = self._collected
+            if taken is None:
+                return []
+            self._collected = [] if go_on else None
             return taken
 
     def waiting(self) -> int:

@@ -46,9 +46,7 @@ def between_transactions(
     def leave() -> None:
         swap()
         with dispatch.lock:
-            idle = link in dispatch.retired and not len(link.client)
-            if idle:
-                dispatch.retired.remove(link)
+            idle = not len(link.client) and dispatch.release(link)
         if idle:
             link.client.close(0)
         done.set()
