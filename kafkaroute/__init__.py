@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .policy import Policy as Policy
     from .producer import Producer as Producer
     from .resolver import resolve as resolve
+    from .resolver import schema_registry as schema_registry
     from .route import Route as Route
     from .settings import Settings as Settings
 
@@ -57,7 +58,7 @@ _HOMES = {
     "moves.events": ("Phase", "RouteChange", "RouteStatus", "Spot"),
     "policy": ("Policy",),
     "producer": ("Producer",),
-    "resolver": ("resolve",),
+    "resolver": ("resolve", "schema_registry"),
     "route": ("Route",),
     "settings": ("Settings",),
 }

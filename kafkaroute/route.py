@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,14 +10,28 @@ from typing import Any
 
 from .backend.settings_keys import ConfigValue, canonical_key, is_secret
 
-__all__ = ["Route"]
+__all__ = ["Route", "masked_registry"]
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _MASK = "***"
+#: In a list of addresses; greedy, because a password may hold an @ of its own.
+_USER_INFO = re.compile(r"//[^/,]*@")
 
 
 def _canonical(settings: Mapping[str, ConfigValue]) -> dict[str, ConfigValue]:
     return {canonical_key(key): value for key, value in settings.items()}
+
+
+def _masked(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _MASK if is_secret(key) else value for key, value in part.items()}
+
+
+def masked_registry(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings of a schema registry's client, as they may be shown: its address may hold a user."""
+    return {
+        key: _USER_INFO.sub(f"//{_MASK}@", value) if isinstance(value, str) else value
+        for key, value in _masked(settings).items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +84,18 @@ class Route:
     def masked(self) -> dict[str, Any]:
         """What may be shown to people: the route with every secret as ``***``."""
 
-        def mask(part: Mapping[str, Any]) -> dict[str, Any]:
-            return {k: _MASK if is_secret(k) else v for k, v in part.items()}
-
         shown: dict[str, Any] = {
             "channel": self.channel,
             "topic": self.topic,
-            "connection": mask(self.connection),
-            "credentials": mask(self.credentials),
-            "configuration": mask(self.configuration),
+            "connection": _masked(self.connection),
+            "credentials": _masked(self.credentials),
+            "configuration": _masked(self.configuration),
         }
         for name in ("generation", "cluster_id", "start_at"):
             if (value := getattr(self, name)) is not None:
                 shown[name] = value
         if self.schema_registry is not None:
-            shown["schema_registry"] = mask(self.schema_registry)
+            shown["schema_registry"] = masked_registry(self.schema_registry)
         return shown
 
     def __repr__(self) -> str:
