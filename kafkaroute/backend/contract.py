@@ -252,6 +252,13 @@ class BackendConsumer(ABC):
         """Revoke (with callbacks), commit what auto-commit owes, leave the group, free the client.
         Safe to call twice. Never called while another thread is inside a call."""
 
+    def put_back(self, partition: TopicPartition) -> None:
+        """Deliver messages again, from ``partition.offset`` on, as if they had not been delivered:
+        position() and every commit that follows, close() included, go no further until they are
+        (a commit that was made goes back). Offsets that store_offsets() stored stay. A backend
+        whose seek() does so as well needs no method of its own."""
+        self.seek(partition)
+
     def set_sasl_credentials(self, username: str, password: str) -> None:
         raise UnsupportedFeature(f"{type(self).__module__} has no set_sasl_credentials()")
 

@@ -87,8 +87,7 @@ class Gate:
     def _is_held(way: Way, stage: Stage, number: int, offset: int) -> bool:
         if stage.state is State.HELD or number in stage.unplaced:
             return True
-        leaving = way.leaving if stage is way.head else None
-        return leaving is not None and leaving.is_beyond(number, offset)
+        return stage is way.head and stage.cut is not None and offset >= stage.cut.get(number, 0)
 
     @staticmethod
     def _put_back(stage: Stage, message: Message) -> None:
@@ -101,4 +100,6 @@ class Gate:
         stage.returned[number] = offset
         one = TopicPartition(topic, number, offset)
         stage.member.client.pause([one])
-        stage.member.client.seek(one)
+        stage.member.client.put_back(one)
+        # A partition that was assigned anew may have lost it.
+        stage.member.client.pause([one])

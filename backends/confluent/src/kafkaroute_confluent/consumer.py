@@ -7,6 +7,7 @@ from typing import Any
 
 from kafkaroute.backend.contract import AssignmentCallback, BackendConsumer
 from kafkaroute.backend.settings_keys import ConfigValue
+from kafkaroute.errors import KafkaException
 from kafkaroute.messages import (
     ClusterMetadata,
     KafkaError,
@@ -27,6 +28,7 @@ from .messages import (
     to_native_partitions,
     to_partitions,
 )
+from .returned import Returned
 
 __all__ = ["ConfluentConsumer"]
 
@@ -40,6 +42,7 @@ class ConfluentConsumer(BackendConsumer):
         track(self._native)
         self._origins = origins
         self._closed = False
+        self._returned = Returned(self._native, config)
         self._native_poll = self._native.poll
 
     def _raise(self, error: Exception) -> Any:
@@ -94,7 +97,8 @@ class ConfluentConsumer(BackendConsumer):
         on_lost: AssignmentCallback | None,
     ) -> None:
         callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
-        given = {name: _adapted(callback) for name, callback in callbacks.items() if callback}
+        came = self._returned.came
+        given = {name: _adapted(callback, came) for name, callback in callbacks.items() if callback}
         self._call(self._native.subscribe, list(topics), **given)
 
     def unsubscribe(self) -> None:
@@ -126,9 +130,30 @@ class ConfluentConsumer(BackendConsumer):
     def commit(
         self, offsets: Sequence[TopicPartition] | None, asynchronous: bool
     ) -> list[TopicPartition] | None:
+        if offsets is None and (owed := self._call(self._returned.owed)):
+            return self._commit_owed(owed, asynchronous)
+        return self._commit(offsets, asynchronous)
+
+    def _commit(
+        self, offsets: Sequence[TopicPartition] | None, asynchronous: bool
+    ) -> list[TopicPartition] | None:
         chosen = {} if offsets is None else {"offsets": to_native_partitions(offsets)}
         committed = self._call(self._native.commit, asynchronous=asynchronous, **chosen)
         return None if asynchronous else to_partitions(committed or ())
+
+    def _commit_owed(
+        self, owed: list[TopicPartition], asynchronous: bool
+    ) -> list[TopicPartition] | None:
+        """What is stored, and what librdkafka has forgotten."""
+        answers: list[TopicPartition] = []
+        try:
+            answers += self._commit(None, asynchronous) or ()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NO_OFFSET:
+                raise
+        answers += self._commit(owed, asynchronous) or ()
+        self._returned.settled()
+        return None if asynchronous else answers
 
     def store_offsets(self, offsets: Sequence[TopicPartition]) -> None:
         self._call(self._native.store_offsets, offsets=to_native_partitions(offsets))
@@ -141,10 +166,14 @@ class ConfluentConsumer(BackendConsumer):
 
     def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         natives = to_native_partitions(partitions)
-        return to_partitions(self._call(self._native.position, natives))
+        return self._returned.positions(to_partitions(self._call(self._native.position, natives)))
 
     def seek(self, partition: TopicPartition) -> None:
+        self._call(self._returned.sought, partition)
         self._call(self._native.seek, to_native_partition(partition))
+
+    def put_back(self, partition: TopicPartition) -> None:
+        self._call(self._returned.put_back, partition)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._call(self._native.pause, to_native_partitions(partitions))
@@ -189,12 +218,14 @@ class ConfluentConsumer(BackendConsumer):
         return f"<ConfluentConsumer {'closed' if self._closed else 'open'}>"
 
 
-def _adapted(callback: AssignmentCallback) -> Callable[[Any, Any], None]:
-    """confluent-kafka's form of `callback`; it assigns or unassigns by itself what the callback
-    does not."""
+def _adapted(callback: AssignmentCallback, came: AssignmentCallback) -> Callable[[Any, Any], None]:
+    """confluent-kafka's form of `callback`, after `came`; it assigns or unassigns by itself what
+    the callback does not."""
 
     def adapted(_consumer: Any, natives: Any) -> None:
         if natives:
-            callback(to_partitions(natives))
+            partitions = to_partitions(natives)
+            came(partitions)
+            callback(partitions)
 
     return adapted

@@ -29,7 +29,7 @@ from .health import Health
 from .library import ConsumerGroupMetadata, KafkaConsumer
 from .metadata_query import query_metadata
 from .offset_queries import committed_offsets, offsets_at, watermarks
-from .offsets import OffsetStore, from_application, native_partition
+from .offsets import OffsetStore, Stored, from_application, native_partition
 from .opener import Opener
 from .reader import Reader
 from .rebalance import make_assignors
@@ -198,6 +198,15 @@ class KafkaPythonConsumer(BackendConsumer):
                 self._native._subscription.request_offset_reset(tp)
                 return
         self._assignment.start_at(tp, offset)
+
+    def put_back(self, partition: TopicPartition) -> None:
+        tp = native_partition(partition)
+        self.seek(partition)
+        back = Stored(partition.offset)
+        self._store.put_back(tp, back, stored=self._plan.auto_store)
+        if self._plan.auto_store and self._plan.auto_commit:
+            # What was stored may be committed already.
+            self._committer.commit_soon({tp: back})
 
     # -- offsets ---------------------------------------------------------------------------------
 

@@ -54,6 +54,13 @@ class OffsetStore:
     def mark_committed(self, offsets: Mapping[Any, Stored]) -> None:
         self._committed.update(offsets)
 
+    def put_back(self, partition: Any, back: Stored, *, stored: bool) -> None:
+        """The application was not given what is behind `back`; `stored`: it was stored."""
+        self.delivered[partition] = back
+        if stored:
+            self.stored[partition] = back
+            self._committed.pop(partition, None)
+
     def forget(self, partitions: Iterable[Any]) -> None:
         """The partitions are no longer this consumer's."""
         for tp in partitions:

@@ -196,6 +196,13 @@ class MemoryConsumer(BackendConsumer):
             raise kafka_exception(KafkaError._STATE, "the partition is not assigned")
         self._next[where] = self._start(partition)
 
+    def put_back(self, partition):
+        self.seek(partition)
+        where = (partition.topic, partition.partition)
+        self._delivered[where] = partition.offset
+        if self._auto_commit:
+            self.commit([partition], True)
+
     def pause(self, partitions):
         self._open()
         self._paused.update(names(partitions))
