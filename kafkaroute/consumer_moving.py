@@ -255,13 +255,14 @@ class MovingCalls(ConsumerState):
             if topic in member.joined and not moves.is_awaiting(channel):
                 continue
             try:
-                numbers = held_partitions(member.client.committed(came, _NOTES_PATIENCE))
+                committed = member.client.committed(came, _NOTES_PATIENCE)
+                numbers = held_partitions(committed, moves.noting.own)
             except KafkaException as error:
                 _log.info("channel %s: the notes of its group are not known: %s", channel, error)
                 continue
             member.joined.add(topic)
             if waiting := [one for one in came if one.partition in numbers]:
-                moves.wait_for(Awaited(member, channel, waiting))
+                moves.wait_for(Awaited(member, channel, waiting, moves.noting.own))
                 held += waiting
                 self._moving = True
         return held

@@ -455,6 +455,25 @@ def test_a_second_move_before_the_first_is_done(world, reading):
     assert [spy.cluster for spy in world.open_natives()] == [world.server("C")]
 
 
+def test_a_place_that_was_missed_is_read_in_its_turn(world):
+    """The channel went on before this process asked again; generations tell."""
+    world.put("A", generation=1)
+    world.write("A", "A1")
+    with world.consumer() as consumer:
+        world.read(consumer, 1)
+        world.write("B", "B")
+        servers = {"bootstrap.servers": world.server("B")}
+        previous = [{"connection": servers, "topic": "orders", "generation": 2}]
+        world.move(consumer, "A", generation=3, previous=previous)
+        world.until(consumer, Phase.SEEN, 2)
+        found = world.until(consumer, Phase.LEFT)
+        world.write("A", "A2")
+        found += world.until(consumer, Phase.LEFT, 2)
+        found += world.read(consumer, 2 - len(found))
+        assert values(found) == ["B", "A2"]
+    await_no_scouts(world)
+
+
 # The same cluster with other settings.
 
 

@@ -50,9 +50,14 @@ class Entering:
         opening = stage.opening
         if opening is None:
             client = partial(_open_client, stage.place)
-            stage.opening = Opening(way.channel, client, stage.topic, stage.route.cluster_id)
+            topic, cluster_id = stage.topic, stage.route.cluster_id
+            again = any(one.is_at(stage.place, topic) for one in way.before(stage))
+            stage.opening = Opening(way.channel, client, topic, cluster_id, ends=again)
         elif opening.result is not None:
             stage.cluster_id = opening.result.cluster_id
+            for one in way.before(stage):
+                if one.is_at(stage.place, stage.topic) and one.cut is None:
+                    one.cut = opening.result.ends
             stage.state, stage.opening, stage.told = State.OPENED, None, None
             stage.opened = time.monotonic()
             self._tell(way, Phase.OPENED, way.head, stage)

@@ -85,8 +85,7 @@ class Leaving:
         self._takeover = takeover
         self.commits = commits
         self._ends = Ends(since)
-        self._cut: dict[int, int] | None = None
-        self._cut_from = float("inf")
+        self._cut: Mapping[int, int] | None = None
         self._look: Look | None = None
         self._asked = False
         self._reached = since
@@ -116,8 +115,6 @@ class Leaving:
             self._ends.add(look)
             if self._reported is None and look.reached and not look.untouched:
                 self.commits = True  # another member did
-            if look.reached and self._cut is None and look.at >= self._cut_from:
-                self._cut = {n: one.high for n, one in look.partitions.items()}
             if look.reached:
                 self._reached = now
         self._watch_progress(now, own)
@@ -169,16 +166,12 @@ class Leaving:
             )
         )
 
-    def cut_here(self, now: float) -> None:
-        """The channel is on its way back to this place: what is written from now on belongs after
-        the places in between, so that only what is there now is waited for."""
-        if self._cut_from > now:
-            self._cut_from, self.since = now, min(self.since, now)
+    def cut_at(self, cut: Mapping[int, int], now: float) -> None:
+        """The channel is on its way back to this place: what lies beyond `cut` belongs after the
+        places in between, so that only what is before it is waited for."""
+        if self._cut is None:
+            self._cut, self.since = cut, min(self.since, now)
             self._scout.ask()
-
-    def is_beyond(self, number: int, offset: int) -> bool:
-        """Whether the message at `offset` comes after the cut."""
-        return self._cut is not None and offset >= self._cut.get(number, 0)
 
     def _cut_is_read(self) -> bool:
         look, cut = self._look, self._cut

@@ -12,6 +12,7 @@ from ...messages import TopicPartition
 from ...route import Route
 from ...router import Router
 from ..events import Announcer, Phase, RouteStatus
+from .beginning import missed_routes
 from .confirming import Confirming
 from .entering import Entering
 from .gate import Gate
@@ -64,7 +65,7 @@ class ConsumerMoves:
         self._scouting = Scouting(self._settings)
         self._scouting.end_with(ground, self.ways)
         self._placing = Placing(self._settings)
-        self._noting = Noting()
+        self.noting = Noting()
         self._entering = Entering(router, members, ground, self.ways, self._telling)
         self._confirming = Confirming(router, self.follow)
         self.gate = Gate(self.ways, members, self._confirming.still_left)
@@ -107,21 +108,27 @@ class ConsumerMoves:
             first.member, first.cluster_id = member, member.cluster_id
             first.topic = member.topics[channel]
             way = Way(channel, first)
-        place = self._router.place(new)
-        last = way.stages[-1]
-        if last.is_at(place, new.topic):
-            last.route = new
+        before = len(way.stages)
+        for route in [*missed_routes(self._settings, way.stages[-1].route, new), new]:
+            self._go_to(way, route)
+        if len(way.stages) == before:
             return
         self.ways[channel] = way
-        left = next((one for one in way.left if one.is_at(place, new.topic)), None)
-        if left is not None:
-            self._turn_back(way, left, new)
-            return
-        self._append(way, new)
         # The channels of one place mostly move together: have the catalog asked for them now.
         for other in member.topics:
             if other != channel and other not in self.ways:
                 self._router.cache.refresh(other)
+
+    def _go_to(self, way: Way, new: Route) -> None:
+        place, last = self._router.place(new), way.stages[-1]
+        if last.is_at(place, new.topic):
+            last.route = new
+            return
+        left = next((one for one in way.left if one.is_at(place, new.topic)), None)
+        if left is not None:
+            self._turn_back(way, left, new)
+        else:
+            self._append(way, new)
 
     def _append(self, way: Way, new: Route) -> None:
         last = way.stages[-1]
@@ -237,9 +244,9 @@ class ConsumerMoves:
             return
         leaving = way.leaving or self._begin_leaving(way, head, coming, now)
         if leaving.commits:
-            self._noting.hold(head, coming, self._scouting.window(head))
-        if any(one.is_at(head.place, head.topic) for one in way.stages[1:]):
-            leaving.cut_here(now)
+            self.noting.hold(head, coming, self._scouting.window(head))
+        if head.cut is not None:
+            leaving.cut_at(head.cut, now)
         if now >= leaving.since:
             leaving.step(now, positions_of(head))
             self._commit_settled(head, leaving)
@@ -308,7 +315,7 @@ class ConsumerMoves:
         old, new = way.stages[0], way.stages[1]
         assert old.member is not None
         assert new.member is not None
-        self._noting.release(new)
+        self.noting.release(new)
         failure: BaseException | None = None
         if not beside:
             failure = self._take_from_application(old)

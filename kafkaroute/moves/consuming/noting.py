@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ...errors import KafkaException
 from ...members import Member
@@ -26,16 +26,26 @@ _SETTLED = 3.0
 
 
 class Noting:
-    """Writes the notes of this member's partitions; see :mod:`kafkaroute.moves.notes`."""
+    """Writes the notes of this member's partitions; see :mod:`kafkaroute.moves.notes`.
+
+    Attributes:
+        own: the old places that this member leaves, or has left, itself: what notes say of them
+            it knows better. The note of a member that died may hold for a minute.
+    """
+
+    def __init__(self) -> None:
+        self.own: set[str] = set()
 
     def hold(self, old: Stage, held: Stage, window: float) -> None:
         """Say that `held` waits for `old`, where that is not said yet."""
         now = time.time()
+        old_id = old.cluster_id or old.route.cluster_id or ""
+        name = former(old_id, old.topic, old.route.generation)
+        self.own.add(name)
         if held.unplaced or not (own := self._unsaid(held, now)):
             return
         until = now + max(_LEAST, 2 * window)
-        old_id = old.cluster_id or old.route.cluster_id or ""
-        held.note_of = former(old_id, old.topic, old.route.generation)
+        held.note_of = name
         self._write(held, own, Note(NoteState.HELD, held.note_of, int(until)))
         held.noted = {one.partition: until for one in own}
 
@@ -72,9 +82,17 @@ class Awaited:
 
     Args:
         partitions: bare; they are paused.
+        own: see :class:`Noting`.
     """
 
-    def __init__(self, member: Member, channel: str, partitions: Sequence[TopicPartition]) -> None:
+    def __init__(
+        self,
+        member: Member,
+        channel: str,
+        partitions: Sequence[TopicPartition],
+        own: Collection[str],
+    ) -> None:
+        self._own = own
         self.member = member
         self.channel = channel
         self.topic = partitions[0].topic
@@ -98,7 +116,7 @@ class Awaited:
             topic = client.list_topics(self.topic, _PATIENCE).topics[self.topic]
             self._all = [TopicPartition(self.topic, number) for number in topic.partitions]
         notes = _summary(client.committed(self._all, _PATIENCE))
-        free = self.waiting - (set() if self._is_over(notes, now) else _held(notes))
+        free = self.waiting - (set() if self._is_over(notes, now) else _held(notes, self._own))
         self.waiting -= free
         return [TopicPartition(self.topic, number) for number in sorted(free)]
 
@@ -112,11 +130,12 @@ class Awaited:
         return any(now - self._read[number] >= _SETTLED for number in notes.read)
 
 
-def held_partitions(committed: Sequence[TopicPartition]) -> set[int]:
-    """Partitions that a note holds, and no note of the same move releases.
+def held_partitions(committed: Sequence[TopicPartition], own: Collection[str]) -> set[int]:
+    """Partitions that a note holds, and no note of the same move releases; `own`: see
+    :class:`Noting`.
 
     Raises KafkaException: one could not be asked."""
-    return _held(_summary(committed))
+    return _held(_summary(committed), own)
 
 
 def _summary(committed: Sequence[TopicPartition]) -> Summary:
@@ -126,9 +145,9 @@ def _summary(committed: Sequence[TopicPartition]) -> Summary:
     return summary(committed)
 
 
-def _held(notes: Summary) -> set[int]:
+def _held(notes: Summary, own: Collection[str]) -> set[int]:
     now = time.time()
-    released = {note.old for note in notes.released.values()}
+    released = set(own) | {note.old for note in notes.released.values()}
     return {
         number for number, note in notes.held.items() if note.at > now and note.old not in released
     }

@@ -7,11 +7,11 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ...backend.contract import BackendConsumer
 from ...errors import KafkaException, KafkarouteError
-from ...messages import KafkaError
+from ...messages import KafkaError, TopicPartition
 
 __all__ = ["Opened", "Opening"]
 
@@ -30,10 +30,12 @@ class Opened:
     Attributes:
         cluster_id: as the cluster tells it.
         partitions: how many the topic has.
+        ends: partition → its end at that time, where they were asked for.
     """
 
     cluster_id: str | None
     partitions: int
+    ends: Mapping[int, int] = field(default_factory=dict)
 
 
 class Opening:
@@ -46,6 +48,7 @@ class Opening:
         open_client: opens a native consumer for the place.
         topic: must exist there.
         expected: the cluster id that the catalog promised, or None.
+        ends: ask for the ends of its partitions, too.
     """
 
     def __init__(
@@ -54,10 +57,13 @@ class Opening:
         open_client: Callable[[], BackendConsumer],
         topic: str,
         expected: str | None,
+        *,
+        ends: bool = False,
     ) -> None:
         self._open_client = open_client
         self._topic = topic
         self._expected = expected
+        self._ends = ends
         self._stop = threading.Event()
         #: Set once, when the place answered.
         self.result: Opened | None = None
@@ -105,7 +111,14 @@ class Opening:
                 except KafkaException:
                     if left <= 1.0 or self._stop.is_set():
                         raise
-            return self._checked(metadata.cluster_id, metadata.topics)
+            opened = self._checked(metadata.cluster_id, metadata.topics)
+            if not self._ends:
+                return opened
+            ends = {}
+            for number in range(opened.partitions):
+                one = TopicPartition(self._topic, number)
+                ends[number] = client.get_watermark_offsets(one, _PATIENCE, False)[1]
+            return replace(opened, ends=ends)
         finally:
             client.close()
 

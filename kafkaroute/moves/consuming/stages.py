@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import Enum, auto
 
 from ...members import Member
@@ -43,6 +44,8 @@ class Stage:
             beginning.
         unplaced: partitions that are paused until it is known where to start.
         positions: partition → where to go on, carried over from a native consumer that was closed.
+        cut: the channel comes back here later: partition → end when that was heard of. What lies
+            beyond comes after the places in between.
         starts: partition → offset where the group begins, of those without a committed one.
         note_of, noted: the old place that the ``held`` notes name, and until when each partition's
             note holds.
@@ -59,6 +62,7 @@ class Stage:
         "beside",
         "by_move",
         "cluster_id",
+        "cut",
         "heard",
         "late",
         "member",
@@ -96,6 +100,7 @@ class Stage:
         self.starts: dict[int, int] = {}
         self.note_of: str | None = None
         self.noted: dict[int, float] = {}
+        self.cut: Mapping[int, int] | None = None
         self.returned: dict[int, int] = {}
         self.arriving = self.beside = self.unread = False
         self.late = 0
@@ -135,6 +140,10 @@ class Way:
     def moves(self) -> bool:
         head = self.stages[0]
         return len(self.stages) > 1 or bool(self.left or head.arriving or head.unplaced)
+
+    def before(self, stage: Stage) -> list[Stage]:
+        """The stages that are read before `stage`, which is one of them."""
+        return self.stages[: self.stages.index(stage)]
 
     def live(self) -> list[Stage]:
         """Stages with a native consumer."""
