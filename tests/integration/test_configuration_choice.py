@@ -95,9 +95,9 @@ def test_client_config_wins_over_the_catalog_and_client_id_over_all(stub, backen
     chosen = type(get_backend(backend))
     native = chosen.open_producer
 
-    def spy(self, config):
+    def spy(self, config, **how):
         opened.append(dict(config))
-        return native(self, config)
+        return native(self, config, **how)
 
     monkeypatch.setattr(chosen, "open_producer", spy)
     settings = stub.settings(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,13 +23,11 @@ from .link import Home, Link, spot_of
 from .mover import Mover
 from .tracker import Pair, Tracker
 from .undelivered import Undelivered, report_of
+from .unheard import Unheard
 
 __all__ = ["Dispatch"]
 
 _log = logging.getLogger("kafkaroute.producer")
-
-#: Seconds between two warnings about messages that failed without a callback.
-_WARN_EVERY = 60.0
 
 
 class Dispatch:
@@ -73,8 +70,7 @@ class Dispatch:
         self.transactions: Transactions | None = None
         self._expired: set[str] = set()
         self._refused: dict[str, Exception] = {}
-        self._unheard = 0
-        self._warned_at = float("-inf")
+        self._unheard = Unheard()
         self.router: Router[Link] = Router(settings, "produce", self._open)
         self.router.follow(self.changed, self.expire, self.failing)
 
@@ -267,15 +263,14 @@ class Dispatch:
         return route.topic != home.route.topic or self.router.place(route) != home.link.place
 
     def unheard(self, channel: str, error: KafkaError) -> None:
-        now = time.monotonic()
-        with self.lock:
-            self._unheard += 1
-            count, warn = self._unheard, now - self._warned_at > _WARN_EVERY
-            if warn:
-                self._warned_at = now
-        if warn:
-            text = "channel %s: a message without a delivery callback failed (%s); %d so far"
-            _log.warning(text, channel, error.name(), count)
+        self._unheard.add(channel, error)
+
+    def report_later(
+        self, callback: DeliveryCallback, error: KafkaError | None, message: Message
+    ) -> None:
+        with self.lock:  # or rest() might overlook it
+            self.later.append((callback, error, message))
+            self.busy = True
 
     def wants_reports(self, tracker: Tracker, channel: str, *message: Any) -> None:
         """The client is replaced by one that reports successes, too; the message waits for it."""
@@ -329,7 +324,7 @@ class Dispatch:
 
     def counters(self) -> dict[str, int]:
         """What happened so far: phases of moves, and messages that failed unheard."""
-        return {**self.announcer.counters(), "failed without a callback": self._unheard}
+        return {**self.announcer.counters(), "failed without a callback": self._unheard.count}
 
     # The end.
 
@@ -355,14 +350,14 @@ class Dispatch:
         for message in left:
             home = self.homes.get(message.channel)
             topic = "" if home is None else home.route.topic
-            self.refuse(message, topic, KafkaError(KafkaError._PURGE_QUEUE))
+            self.refuse(message, topic, message.error or KafkaError(KafkaError._PURGE_QUEUE))
 
     def refuse(self, message: Undelivered, topic: str, error: KafkaError) -> None:
-        """A message failed for good before a client had it."""
+        """A message failed for good, and no client reports it."""
         if message.callback is None:
             self.unheard(message.channel, error)
         else:
-            self.later.append((message.callback, error, report_of(message, topic, error)))
+            self.report_later(message.callback, error, report_of(message, topic, error))
 
     def take_all(self) -> list[Link]:
         """Every link, to be closed by the caller."""

@@ -112,9 +112,10 @@ def rescue(link: Link) -> bool:
             client.poll(_SLICE)
     except UnsupportedFeature as error:
         _log.warning("undelivered messages stay with the old client: %s", error)
+        tracker.rescuing = False
         return False
     except KafkaException as error:
         _log.warning("the old client failed for good: %s", error)
-    finally:
-        tracker.rescuing = False
+    # What is reported even later was not given up by the application, either.
+    tracker.rescuing = len(client) > 0
     return True

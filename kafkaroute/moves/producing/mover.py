@@ -107,7 +107,8 @@ class Mover:
     def _ends(self) -> bool:
         dispatch, link = self._dispatch, self._link
         with dispatch.lock:
-            work = self._wake.is_set() or self._dirty or link.strays or link.hold is not None
+            held = link.hold is not None or link.tracker.collecting
+            work = self._wake.is_set() or self._dirty or link.strays or held
             if work and not self._stop.is_set():
                 return False
             if dispatch.movers.get(link) is self:
@@ -119,7 +120,6 @@ class Mover:
         link = self._link
         self._strays.send()
         if changes := self._look():
-            link.tracker.collect()
             with self._dispatch.lock:
                 others = set(self._dispatch.channels_of(link)) - self._dirty
             confirm(self._dispatch.router.cache, others, self._stop)
@@ -138,7 +138,7 @@ class Mover:
         elif ready or link.hold is not None:
             self._sequence(ready, targets)
         if link.hold is None:
-            self._strays.settle()
+            self._strays.settle(self._wake)
 
     # Looking.
 
@@ -274,6 +274,7 @@ class Mover:
             return link
         successor = dispatch.router.open(link.place)
         dispatch.router.adopt(link.place, successor)
+        dispatch.retired.append(link)  # it is still to be counted, and closed
         return successor
 
     def _release(self) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from ...errors import KafkaException
+from ...errors import ClosedError, KafkaException
 from ...messages import KafkaError
 from .link import Link
 from .tracker import Pair
@@ -30,6 +31,7 @@ class Outlets:
         self._dispatch = dispatch
         self._link = link
         self._known: dict[str, tuple[Link, str, Pair]] = {}
+        self._full: Link | None = None
 
     def send(self, message: Undelivered) -> None:
         """Produce `message`; what a client refuses is reported to the application.
@@ -65,6 +67,7 @@ class Outlets:
                 message.headers,
             )
         except BufferError:
+            self._full = link
             raise
         except KafkaException as error:
             self._dispatch.refuse(message, route.topic, error.args[0])
@@ -75,9 +78,13 @@ class Outlets:
 
     def make_room(self) -> None:
         """A client is full: serve it, as the application may not poll."""
-        for link in {id(link): link for link, _, _ in self._known.values()}.values():
-            link.tracker.divert(1)
-            try:
-                link.client.poll(_SLICE)
-            finally:
-                link.tracker.divert(-1)
+        link, self._full = self._full, None
+        if link is None:
+            return
+        link.tracker.divert(1)
+        try:
+            link.client.poll(_SLICE)
+        except ClosedError:
+            time.sleep(_SLICE)  # its channel has left it
+        finally:
+            link.tracker.divert(-1)

@@ -62,11 +62,24 @@ class Strays:
             else:
                 link.strays.popleft()
 
-    def settle(self) -> None:
-        """Nothing moves, or not now: what failed meanwhile is tried once more where it was, and
-        the application hears of it when it fails again."""
-        self._forward(in_order(self._link.tracker.collected(go_on=False)))
-        self.send()
+    def settle(self, again: threading.Event) -> None:
+        """Nothing moves, or not now: what failed meanwhile has failed for good (sent once more, it
+        would come behind younger messages), except where the channel has left.
+
+        Args:
+            again: set when there is to be another look at what moves, which decides.
+        """
+        dispatch, link = self._dispatch, self._link
+        with dispatch.lock:
+            if again.is_set():
+                return
+            failed = in_order(link.tracker.collected(go_on=False))
+            for message in failed:
+                home = dispatch.homes[message.channel]
+                if home.link is not link or message.error is None:
+                    self._forward([message])
+                else:
+                    dispatch.refuse(message, home.route.topic, message.error)
 
     def close_old(self) -> bool:
         """Serve a client that nobody uses until no thread can have its senders in hand; then close

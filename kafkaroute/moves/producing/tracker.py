@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial as bind
 from typing import Any, Protocol, TypeAlias
@@ -27,13 +26,12 @@ _PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 
 class Desk(Protocol):
-    """Where a tracker hands in what it cannot settle by itself.
+    """Where a tracker hands in what it cannot settle by itself."""
 
-    Attributes:
-        later: reports for the application, served by its next poll(), flush() or close().
-    """
-
-    later: deque[tuple[DeliveryCallback, KafkaError | None, Message]]
+    def report_later(
+        self, callback: DeliveryCallback, error: KafkaError | None, message: Message
+    ) -> None:
+        """The application's next poll(), flush() or close() is to call `callback`."""
 
     def astray(self, tracker: Tracker, message: Undelivered, topic: str | None) -> bool:
         """A message failed outside a move. True when it follows its channel elsewhere."""
@@ -70,12 +68,13 @@ class Tracker:
         self._owners: dict[str, str] = {}
         self._lock = threading.Lock()
         self._collected: list[Undelivered] | None = None
+        self._full_of = self._make_full()
 
     # Sending.
 
     def pair(self, channel: str, topic: str, send: Sender) -> Pair:
         """The senders of `channel` over the client's own `send`."""
-        full = self._full(channel, send)
+        full = self._full_of(channel, send)
         # A failure of a message without a wrapper tells no more than its topic, so only one
         # channel of each topic may send that way.
         if self._default is None and self._owners.setdefault(topic, channel) == channel:
@@ -86,37 +85,43 @@ class Tracker:
 
         return plain, full
 
-    def _full(self, channel: str, send: Sender) -> Full:
-        default, report, deliver = self._default, self._report, self._deliver
-        known: tuple[object, DeliveryCallback | None] = (self, None)
+    def _make_full(self) -> Callable[[str, Sender], Full]:
+        """A factory of full senders: what is the same for all channels is kept once."""
+        desk, default, report, deliver = self._desk, self._default, self._report, self._deliver
+        nothing: tuple[object, DeliveryCallback | None] = (desk, None)  # is no callback
 
-        def full(
-            value: bytes | str | None,
-            key: bytes | str | None,
-            partition: int,
-            callback: DeliveryCallback | None,
-            timestamp: int,
-            headers: HeadersInput | None,
-        ) -> None:
-            nonlocal known
-            if callback is None:
-                callback = default
-            elif self.quiet:
-                self._desk.wants_reports(
-                    self, channel, value, key, partition, callback, timestamp, headers
-                )
-                return
-            if headers is None and partition == -1 and not timestamp:
-                last = known  # one read: other threads replace it
-                if last[0] is not callback:
-                    known = last = (callback, bind(deliver, channel, callback))
-                send(value, key, -1, last[1])
-                return
-            kept = headers.copy() if isinstance(headers, list | dict) else headers
-            wrapper = bind(report, channel, callback, partition, timestamp, kept)
-            send(value, key, partition, wrapper, timestamp, headers)
+        def of_channel(channel: str, send: Sender) -> Full:
+            known = nothing
 
-        return full
+            def full(
+                value: bytes | str | None,
+                key: bytes | str | None,
+                partition: int,
+                callback: DeliveryCallback | None,
+                timestamp: int,
+                headers: HeadersInput | None,
+            ) -> None:
+                nonlocal known
+                if callback is None:
+                    callback = default
+                elif self.quiet:
+                    desk.wants_reports(
+                        self, channel, value, key, partition, callback, timestamp, headers
+                    )
+                    return
+                if headers is None and partition == -1 and not timestamp:
+                    last = known  # one read: other threads replace it
+                    if last[0] is not callback:
+                        known = last = (callback, bind(deliver, channel, callback))
+                    send(value, key, -1, last[1])
+                    return
+                kept = headers.copy() if headers.__class__ is list else headers  # type: ignore[union-attr]
+                wrapper = bind(report, channel, callback, partition, timestamp, kept)
+                send(value, key, partition, wrapper, timestamp, headers)
+
+            return full
+
+        return of_channel
 
     # Reports.
 
@@ -163,6 +168,7 @@ class Tracker:
                 time.time() - latency,
                 message.partition(),
                 *bounds,
+                error,
             )
             taken = self.take(undelivered)
             self.clock.done()
@@ -172,7 +178,7 @@ class Tracker:
             if error is not None:
                 self._desk.unheard(channel, error)
         elif self.diverted:
-            self._desk.later.append((callback, error, message))
+            self._desk.report_later(callback, error, message)
         else:
             callback(error, message)
 
@@ -204,6 +210,10 @@ class Tracker:
                 return []
             self._collected = [] if go_on else None
             return taken
+
+    @property
+    def collecting(self) -> bool:
+        return self._collected is not None
 
     def waiting(self) -> int:
         """How many messages are collected."""

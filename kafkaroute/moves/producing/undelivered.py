@@ -24,6 +24,7 @@ class Undelivered(NamedTuple):
         landed: the partition that it was meant for on the place that failed it; tells which
             messages must keep their order.
         earliest, latest: bounds of produce(), by another clock; see :class:`ReportClock`.
+        error: what a client failed it with; None while none has.
     """
 
     channel: str
@@ -37,6 +38,7 @@ class Undelivered(NamedTuple):
     landed: int | None = None
     earliest: float = 0.0
     latest: float = 0.0
+    error: KafkaError | None = None
 
     @property
     def created(self) -> int:
