@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -151,3 +152,27 @@ def test_a_service_that_stops_is_not_flooded(app, client, opened):
     with pytest.raises(CatalogUnavailable):
         cache.get(US)
     assert cache.get(EU).topic == "orders-eu"
+
+
+def test_a_child_polls_by_itself_and_leaves_its_parents_polls_alone(app, client, opened):
+    with client.on_a_port(app) as url:
+        cache = opened(url)
+        cache.get(EU)
+        within(10, lambda: len(app.polls) == 1)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                cache.get(EU)
+                within(20, lambda: cache.peek(EU).topic == "second")
+                cache.close()
+                status = 0
+            finally:
+                os._exit(status)
+        within(20, lambda: len(app.polls) == 2)
+        edit(app, "orders-eu", "second")
+        within(10, lambda: cache.peek(EU).topic == "second")
+        assert os.waitpid(child, 0)[1] == 0
+        within(10, lambda: len(app.polls) == 1)
+        edit(app, "second", "third")
+        assert within(10, lambda: cache.peek(EU).topic == "third") < 1
