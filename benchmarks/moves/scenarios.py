@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -250,22 +251,24 @@ def two_channels(stage: Stage) -> Script:
 _DOWN = 5.0
 
 
-def _down_bounds(_stage: Stage) -> Bounds:
-    # Nobody reads while everybody is down; joining again takes a moment.
-    return bounds(consumer_pause=_DOWN + 3 + CONSUMER_PAUSE)
+def _down_bounds(stage: Stage) -> Bounds:
+    # Nobody reads while everybody is away.
+    return bounds(consumer_pause=stage.away + CONSUMER_PAUSE)
 
 
 def _down_during_move(stage: Stage, **answer: Any) -> None:
     run = stage.run
     members = [(g, n) for g, group in enumerate(run.members) for n in range(len(group))]
+    stopped = time.monotonic()
     for group, number in members:
         run.stop_member(group, number)
     run.wait_until(lambda: all(run.members[g][n].done for g, n in members), 20)
     stage.move(stage.channels[0], "B", stage.topics[-1][1], "catalog: B", **answer)
     run.sleep(_DOWN)
-    for group, _ in members:
-        run.start_member(group)
+    came = [run.start_member(group) for group, _ in members]
+    run.wait_until(lambda: all(member.ready for member in came), 30)
     run.mark("consumers are back")
+    stage.away = time.monotonic() - stopped
     run.sleep(TTL + WINDOW + 2)
     stage.run.sleep(stage.size.tail)
 

@@ -71,6 +71,8 @@ class Stage(contextlib.ExitStack):
             "out": {"enable.idempotence": True},
             "in": dict(_CONSUMER),
         }
+        #: Seconds for which a scenario left nobody to read.
+        self.away = 0.0
         self.run: MoveRun
         self.stub: CatalogStub
 
