@@ -115,7 +115,7 @@ class Tracker:
                         known = last = (callback, bind(deliver, channel, callback))
                     send(value, key, -1, last[1])
                     return
-                kept = headers.copy() if headers.__class__ is list else headers  # type: ignore[union-attr]
+                kept = headers.copy() if headers.__class__ is list else headers
                 wrapper = bind(report, channel, callback, partition, timestamp, kept)
                 send(value, key, partition, wrapper, timestamp, headers)
 
