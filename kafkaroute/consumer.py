@@ -14,9 +14,11 @@ from .consumer_offsets import OffsetCalls
 from .consumer_partitions import PartitionCalls
 from .errors import ClosedError, ConfigurationError, KafkaException
 from .forking import on_fork
-from .members import FairPoll, Member
+from .kept import MOVING
+from .members import Member
 from .messages import KafkaError, Message, Origin, kafka_exception
 from .moves.consuming.beginning import unfinished_routes
+from .polling import FairPoll
 from .route import Route
 from .router import Place, Router
 from .settings import Settings
@@ -90,6 +92,9 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             self._manual = False
             for member, topics in members.items():
                 member.read(topics)
+                for channel, topic in topics.items():
+                    if channel not in self._moves.ways:
+                        member.kept.let_go_all(topic, *MOVING)
                 self._subscribe_natively(member, member.wanted())
             self._members.all = tuple(members)
             self._subscription = (wanted, on_assign, on_revoke, on_lost)

@@ -13,12 +13,14 @@ from weakref import WeakMethod
 from .backend.contract import AssignmentCallback
 from .consumer_state import ConsumerState
 from .errors import KafkaException
-from .members import FairPoll, Member, WatchedPoll
+from .kept import Why
+from .members import Member
 from .messages import TopicPartition
 from .moves.consuming.machine import ConsumerMoves
 from .moves.consuming.noting import Awaited, held_partitions
 from .moves.consuming.refusals import Refusals
 from .moves.events import Phase, RouteChange, RouteStatus, Spot
+from .polling import FairPoll, WatchedPoll
 from .rebalances import Rebalance
 from .route import Route
 from .router import Router
@@ -193,7 +195,7 @@ class MovingCalls(ConsumerState):
         if shown:
             context = Rebalance(member, told=True)
             self._call(self._callbacks[0], context, shown)
-            self._moves.gate.went(member, context.chosen)
+            self._moves.gate.chosen(member, context.chosen)
 
     # --- the group's word -------------------------------------------------------------------
 
@@ -220,26 +222,25 @@ class MovingCalls(ConsumerState):
         return bound
 
     def _assigned(self, member: Member, partitions: list[TopicPartition]) -> None:
-        stopped = self._moves.gate.came(member, partitions)
-        stopped += self._held_by_others(member, partitions)
-        stopped += self._refusals.came(partitions, member.topics)
+        kept = self._moves.gate.came(member, partitions)
+        kept += [(one, Why.AWAITED) for one in self._held_by_others(member, partitions)]
+        kept += [(one, Why.REFUSED) for one in self._refusals.came(partitions, member.topics)]
         context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
         try:
             if shown := member.shown(partitions):
                 self._call(self._callbacks[0], context, shown)
         finally:
-            if stopped or context.hidden:
+            if kept or context.hidden or member.kept.was_silent(partitions):
                 if not context.handled:
                     everything = [TopicPartition(one.topic, one.partition) for one in partitions]
                     if _is_cooperative(member):
                         member.client.incremental_assign(everything)
                     else:
                         member.client.assign(everything)
-                self._moves.gate.went(member, context.chosen)
-                chosen = {(one.topic, one.partition) for one in context.chosen}
-                pause = [one for one in stopped if (one.topic, one.partition) not in chosen]
-                if pause:
-                    member.client.pause(pause)
+                for why in Why:
+                    member.kept.keep([one for one, reason in kept if reason is why], why)
+                self._moves.gate.chosen(member, context.chosen)
+                member.kept.came(partitions)
 
     def _held_by_others(
         self, member: Member, partitions: Sequence[TopicPartition]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .consumer_state import ConsumerState
+from .kept import MOVING
 from .members import Member
 from .messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
 from .route import Route
@@ -71,7 +72,8 @@ class PartitionCalls(ConsumerState):
         not move by itself."""
         self.stop_moving()
         for member in self._members.all:
-            for channel in list(member.topics):
+            for channel, topic in list(member.topics.items()):
+                member.kept.let_go_all(topic, *MOVING)
                 route = self._router.route(channel)
                 if self._router.place(route) != member.place:
                     member.read({c: t for c, t in member.topics.items() if c != channel})
@@ -114,7 +116,7 @@ class PartitionCalls(ConsumerState):
         with self._turn():
             for member, share in self._members.split(partitions):
                 member.paused.difference_update((one.topic, one.partition) for one in share)
-                if ready := [one for one in share if one.topic not in member.held]:
+                if ready := [one for one in share if not member.kept.holds(one)]:
                     member.client.resume(ready)
 
     def _member(self, channel: str | None, call: str) -> Member:

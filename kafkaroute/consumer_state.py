@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from .errors import ClosedError
-from .members import FairPoll, Member, Members
+from .members import Member, Members
 from .messages import Message, TopicPartition
+from .polling import FairPoll
 from .rebalances import Rebalance
 from .route import Route
 from .router import Router

@@ -1,29 +1,19 @@
-"""The native consumers of one Consumer: which channels each serves, and taking turns at them."""
+"""The native consumers of one Consumer: which channels each serves."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from .backend.contract import BackendConsumer
-from .messages import KafkaError, Message, Origin, TopicPartition, bare, kafka_exception
+from .kept import KeptBack
+from .messages import KafkaError, Origin, TopicPartition, bare, kafka_exception
 from .route import Route
 from .router import Place
 
-__all__ = ["FairPoll", "Member", "Members", "WatchedPoll"]
+__all__ = ["Member", "Members"]
 
 _log = logging.getLogger("kafkaroute.consumer")
-
-#: An idle cluster is looked at again after this many seconds while another one has messages: an
-#: empty poll costs up to a quarter of a millisecond (kafka-python).
-_REVISIT = 0.005
-#: While all clusters are idle, a round over all of them takes at most this many seconds. A new
-#: message then waits for less than the promised 50 ms.
-_ROUND = 0.02
-#: The only cluster is polled in slices of this many seconds, so that close() by another thread
-#: and signals need not wait longer.
-_SLICE = 0.1
 
 
 class Member:
@@ -36,6 +26,7 @@ class Member:
         beside: those of `left` that are read like others until they are done with.
         hidden: held and left, not beside; the application sees none of their partitions.
         paused: what the application paused, as (topic, partition).
+        kept: what kafkaroute does not let be read for now.
         cluster_id: the Kafka cluster's id, where somebody has asked.
         subscribed: what the native consumer was told last.
         joined: topics whose notes of other members were read.
@@ -50,6 +41,7 @@ class Member:
         "hidden",
         "idle_until",
         "joined",
+        "kept",
         "left",
         "origins",
         "paused",
@@ -70,6 +62,7 @@ class Member:
         self._gone: frozenset[str] = frozenset()
         self.hidden: frozenset[str] = frozenset()
         self.paused: set[tuple[str, int]] = set()
+        self.kept = KeptBack(client, self.paused)
         self.cluster_id: str | None = None
         self.subscribed: list[str] = []
         self.joined: set[str] = set()
@@ -300,100 +293,3 @@ class Members:
                 answer.channel, answer.error = channel, error
             ordered.append(answer)
         return ordered
-
-
-class FairPoll:
-    """One slice of waiting for messages, with every member getting its turn."""
-
-    __slots__ = ("_turn",)
-
-    def __init__(self) -> None:
-        self._turn = 0
-
-    def slice_of(self, members: Sequence[Member]) -> float:
-        """Seconds to wait for one member while all are idle."""
-        return _SLICE if len(members) == 1 else max(0.001, _ROUND / len(members))
-
-    def ready(self, members: Sequence[Member]) -> Message | None:
-        """A message that is there already, from the member whose turn it is."""
-        now = time.monotonic()
-        count = len(members)
-        for step in range(count):
-            turn = (self._turn + step) % count
-            member = members[turn]
-            if member.idle_until > now:
-                continue
-            message = member.client.poll(0)
-            if message is not None:
-                member.idle_until = 0.0
-                self._turn = turn + 1
-                return message
-            member.idle_until = now + _REVISIT
-        return None
-
-    def wait(self, members: Sequence[Member], seconds: float) -> Message | None:
-        """Wait up to `seconds` for one message of the member whose turn it is."""
-        self._turn = turn = (self._turn + 1) % len(members)
-        member = members[turn]
-        message = member.client.poll(seconds)
-        if message is not None:
-            member.idle_until = 0.0
-        return message
-
-    def batch(
-        self, members: Sequence[Member], wanted: int, seconds: float, found: list[Message]
-    ) -> None:
-        """Add up to `wanted` messages to `found`: first what is there, an equal share each, else
-        what one member gets in `seconds`. What was added stays when a callback raises."""
-        count = len(members)
-        if count == 1:
-            found += members[0].client.consume(wanted, seconds)
-            return
-        now = time.monotonic()
-        share = max(1, wanted // count)
-        before = len(found)
-        for step in range(count):
-            member = members[(self._turn + step) % count]
-            room = wanted - (len(found) - before)
-            if room <= 0:
-                break
-            if member.idle_until > now:
-                continue
-            messages = member.client.consume(min(share, room), 0)
-            member.idle_until = 0.0 if messages else now + _REVISIT
-            found += messages
-        self._turn = (self._turn + 1) % count
-        if len(found) == before:
-            found += members[self._turn].client.consume(wanted, seconds)
-
-
-class WatchedPoll(FairPoll):
-    """FairPoll for the time in which something moves.
-
-    Args:
-        admit: what becomes of a message that a native consumer gave: it is delivered, or kept
-            back (None).
-    """
-
-    __slots__ = ("_admit",)
-
-    def __init__(self, admit: Callable[[Message], Message | None]) -> None:
-        super().__init__()
-        self._admit = admit
-
-    def ready(self, members: Sequence[Member]) -> Message | None:
-        message = super().ready(members)
-        return message if message is None else self._admit(message)
-
-    def wait(self, members: Sequence[Member], seconds: float) -> Message | None:
-        message = super().wait(members, seconds)
-        return message if message is None else self._admit(message)
-
-    def batch(
-        self, members: Sequence[Member], wanted: int, seconds: float, found: list[Message]
-    ) -> None:
-        came: list[Message] = []
-        try:
-            super().batch(members, wanted, seconds, came)
-        finally:
-            found += [message for one in came if (message := self._admit(one)) is not None]

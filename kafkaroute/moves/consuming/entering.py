@@ -12,6 +12,7 @@ from ...backend.contract import BackendConsumer, Capability
 from ...backend.registry import get_backend
 from ...backend.settings_keys import is_callback_key
 from ...errors import KafkaException
+from ...kept import Why
 from ...members import Member, Members
 from ...router import Place, Router
 from ..events import Phase
@@ -136,7 +137,7 @@ class Entering:
         assert member is not None
         member.hold(channel, stage.topic)
         if stage.topic in member.hidden and (partitions := partitions_of(stage)):
-            member.client.pause(partitions)
+            member.kept.keep(partitions, Why.HELD)
 
     # --- the same cluster, other settings ---------------------------------------------------
 

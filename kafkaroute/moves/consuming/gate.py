@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from ...kept import Why
 from ...members import Member, Members
 from ...messages import Message, TopicPartition
 from .stages import Stage, State, Way
@@ -37,9 +38,11 @@ class Gate:
                 if stage.member is member:
                     yield stage
 
-    def came(self, member: Member, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """The group gave partitions to `member`: those that must be paused for now."""
-        stopped = []
+    def came(
+        self, member: Member, partitions: Sequence[TopicPartition]
+    ) -> list[tuple[TopicPartition, Why]]:
+        """The group gave partitions to `member`: those that must be kept back for now."""
+        kept = []
         for stage in self._stages(member):
             for one in partitions:
                 if one.topic != stage.topic:
@@ -47,14 +50,22 @@ class Gate:
                 stage.arriving = False
                 if stage.by_move:
                     stage.unplaced.add(one.partition)
-                    stopped.append(one)
-                elif stage.state is State.HELD:
-                    stopped.append(one)
-        return stopped
+                    kept.append((one, Why.UNPLACED))
+                if stage.state is State.HELD:
+                    kept.append((one, Why.HELD))
+        return kept
 
     def went(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
-        """The group took partitions away from `member`, or the application itself said where to
-        start on them."""
+        """The group took partitions away from `member`."""
+        member.kept.went(partitions)
+        self._placed(member, partitions)
+
+    def chosen(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
+        """The application itself said where to start on them."""
+        member.kept.let_go(partitions, Why.UNPLACED)
+        self._placed(member, partitions)
+
+    def _placed(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
         for stage in self._stages(member):
             stage.unplaced -= {p.partition for p in partitions if p.topic == stage.topic}
 
@@ -72,7 +83,7 @@ class Gate:
         if stage is None:
             return message
         if stage.state is State.LEFT:
-            if not stage.beside and not self._confirm(way, stage):
+            if not stage.beside and (self._comes_back(way, stage) or not self._confirm(way, stage)):
                 self._put_back(stage, message)
                 return None
             stage.late += not stage.beside
@@ -90,16 +101,20 @@ class Gate:
         return stage is way.head and stage.cut is not None and offset >= stage.cut.get(number, 0)
 
     @staticmethod
+    def _comes_back(way: Way, left: Stage) -> bool:
+        """Whether it is known that the channel will return, after places in between."""
+        return any(one.is_at(left.place, left.topic) for one in way.stages)
+
+    @staticmethod
     def _put_back(stage: Stage, message: Message) -> None:
         """Read it again later."""
         topic, number, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None and number is not None and offset is not None  # noqa: PT018
         assert stage.member is not None
-        if offset > stage.returned.get(number, offset):
+        one, kept = TopicPartition(topic, number, offset), stage.member.kept
+        if kept.holds(one, Why.RETURNED) and offset > stage.returned.get(number, offset):
             return  # of the same batch; reading goes on before it anyway
         stage.returned[number] = offset
-        one = TopicPartition(topic, number, offset)
-        stage.member.client.pause([one])
         stage.member.client.put_back(one)
-        # A partition that was assigned anew may have lost it.
-        stage.member.client.pause([one])
+        # Only now: a partition that was assigned anew may have lost its pause.
+        kept.keep([one], Why.RETURNED)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from ...errors import KafkaException
+from ...kept import Why
 from ...members import Member, Members
 from ...messages import TopicPartition
 from ...route import Route
@@ -90,6 +91,9 @@ class ConsumerMoves:
 
     def wait_for(self, awaited: Awaited) -> None:
         """Partitions that this member joined while others hold them."""
+        for one in self._awaited:
+            if one.channel == awaited.channel:
+                awaited.waiting |= one.waiting  # its next step leaves out what has gone
         others = [one for one in self._awaited if one.channel != awaited.channel]
         self._awaited[:] = [*others, awaited]
 
@@ -216,10 +220,7 @@ class ConsumerMoves:
                 _log.warning("channel %s: its move waits: %s", channel, error)
 
     def _admit(self, awaited: Awaited, now: float) -> None:
-        paused = awaited.member.paused
-        free = [one for one in awaited.step(now) if (one.topic, one.partition) not in paused]
-        if free:
-            awaited.member.client.resume(free)
+        awaited.member.kept.let_go(awaited.step(now), Why.AWAITED)
         if not awaited.waiting:
             self._awaited.remove(awaited)
 
@@ -328,13 +329,8 @@ class ConsumerMoves:
         way.leaving = way.policy = None
         self._tell(way, Phase.LEFT, old, new)
         try:
-            came = partitions_of(new)
-            self._ground.tell_assigned(new.member, came)
-            new.returned.clear()
-            paused = {number for topic, number in new.member.paused if topic == new.topic}
-            ready = [one for one in came if one.partition not in new.unplaced | paused]
-            if ready:
-                new.member.client.resume(ready)
+            self._ground.tell_assigned(new.member, partitions_of(new))
+            new.member.kept.let_go_all(new.topic, Why.HELD, Why.RETURNED)
         finally:
             self._tell(way, Phase.LINGERING, old, new)
         if failure is not None:
@@ -343,6 +339,7 @@ class ConsumerMoves:
     def _take_from_application(self, old: Stage) -> BaseException | None:
         """Tell it that `old` is gone; what its callback raised. It is watched without it."""
         assert old.member is not None
+        old.member.kept.let_go_all(old.topic, Why.RETURNED)
         if list(old.member.topics.values()).count(old.topic) > (0 if old.beside else 1):
             return None  # another channel goes on reading it
         gone = partitions_of(old)
@@ -351,9 +348,10 @@ class ConsumerMoves:
             self._ground.tell_revoked(old.member, gone)
         except BaseException as error:  # raised when the move is complete in itself
             failure = error
-        old.member.paused = {one for one in old.member.paused if one[0] != old.topic}
-        if gone:
-            old.member.client.resume(gone)
+        own = {one for one in old.member.paused if one[0] == old.topic}
+        if ready := [one for one in gone if not old.member.kept.holds(one)]:
+            old.member.client.resume(ready)
+        old.member.paused -= own
         return failure
 
     # --- linger -----------------------------------------------------------------------------

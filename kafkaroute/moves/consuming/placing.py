@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from ...errors import KafkaException
+from ...kept import Why
 from ...messages import TopicPartition
 from ...settings import Settings
-from .stages import Stage, State
+from .stages import Stage
 from .starting import resolved, start_offsets
 
 __all__ = ["Placing"]
@@ -63,10 +64,7 @@ class Placing:
         for one in (*seeks, *starts):
             client.seek(one)
         stage.unplaced -= {one.partition for one in waiting}
-        if stage.state is not State.HELD:
-            client.resume(
-                [one for one in waiting if (one.topic, one.partition) not in member.paused]
-            )
+        member.kept.let_go(waiting, Why.UNPLACED)
 
     def _starts(
         self, stage: Stage, unknown: Sequence[TopicPartition], window: float

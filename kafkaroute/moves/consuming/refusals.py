@@ -8,6 +8,7 @@ from copy import copy
 
 from ...catalog.cache import RouteCache
 from ...errors import CatalogUnauthorized, ChannelNotFound
+from ...kept import Why
 from ...members import Members
 from ...messages import TopicPartition
 from ..events import Phase, RouteChange, Spot
@@ -70,7 +71,7 @@ class Refusals:
                 self._stopped.add(channel)
                 member = self._members.of_channel(channel)
                 if member is not None and (partitions := self._partitions(channel)):
-                    member.client.pause(partitions)
+                    member.kept.keep(partitions, Why.REFUSED)
 
     def came(
         self, partitions: list[TopicPartition], topics: dict[str, str]
@@ -101,15 +102,8 @@ class Refusals:
 
     def _resume(self, channel: str) -> None:
         member = self._members.of_channel(channel)
-        if member is None:
-            return
-        free = [
-            one
-            for one in self._partitions(channel)
-            if (one.topic, one.partition) not in member.paused
-        ]
-        if free:
-            member.client.resume(free)
+        if member is not None:
+            member.kept.let_go_all(member.topics[channel], Why.REFUSED)
 
     def _event(self, channel: str, phase: Phase, detail: str) -> RouteChange:
         member = self._members.of_channel(channel)

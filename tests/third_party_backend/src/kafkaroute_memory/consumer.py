@@ -156,7 +156,6 @@ class MemoryConsumer(BackendConsumer):
         self._open()
         self._next.clear()
         self._delivered.clear()
-        self._paused.clear()
 
     def incremental_assign(self, partitions):
         self._open()
@@ -168,7 +167,6 @@ class MemoryConsumer(BackendConsumer):
         for where in names(partitions):
             self._next.pop(where, None)
             self._delivered.pop(where, None)
-            self._paused.discard(where)
 
     def _start(self, partition):
         where = (partition.topic, partition.partition)
@@ -205,7 +203,7 @@ class MemoryConsumer(BackendConsumer):
 
     def pause(self, partitions):
         self._open()
-        self._paused.update(names(partitions))
+        self._paused.update(where for where in names(partitions) if where in self._next)
 
     def resume(self, partitions):
         self._open()
