@@ -196,32 +196,39 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         """Up to `num_messages` messages and events, fewer when `timeout` seconds are over."""
         if num_messages < 0 or num_messages > 1_000_000:
             raise ValueError("num_messages must be between 0 and 1000000")  # as confluent-kafka
-        deadline = time.monotonic() + _seconds(timeout)
         found: list[Message] = []
+        try:
+            self._collect(found, num_messages, _seconds(timeout))
+        except BaseException as error:
+            # The catalog, a move or a callback: what was read before is not lost.
+            with self._turns:
+                if found and isinstance(error, ClosedError):
+                    return found  # the next call says so
+                self._stash[:0] = found
+            raise
+        return found
+
+    def _collect(self, found: list[Message], num_messages: int, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
         while len(found) < num_messages:
             if self._moving:
                 self._advance()
             with self._turns:
                 members = self._ready()
                 if self._stash:
-                    found += self._stash[:num_messages]
-                    del self._stash[:num_messages]
+                    room = num_messages - len(found)
+                    found += self._stash[:room]
+                    del self._stash[:room]
                     continue
                 left = max(0.0, deadline - time.monotonic())
                 if members:
                     step = min(left, self._fair.slice_of(members))
-                    try:
-                        self._fair.batch(members, num_messages - len(found), step, found)
-                    except BaseException:
-                        # A rebalance callback raised: what was read before is not lost.
-                        self._stash = found
-                        raise
+                    self._fair.batch(members, num_messages - len(found), step, found)
             if not members:
                 time.sleep(min(left, 0.05))
             if time.monotonic() >= deadline:
-                break
+                return
             self._turns.step_aside()
-        return found
 
     def __iter__(self) -> Iterator[Message]:
         return self

@@ -9,7 +9,7 @@ from kafkaroute import ChannelNotFound, Phase
 from kafkaroute.backend import registry
 from kafkaroute.testing.catalog_stub import CatalogStub
 
-from .moves_world import Clusters, MovesWorld, X, values
+from .moves_world import Clusters, MovesWorld, X, Y, values
 
 
 @pytest.fixture
@@ -223,3 +223,65 @@ def test_offsets_of_on_assign_do_not_end_a_wait(world):
                 assert time.monotonic() < end + 10
                 assert joiner.poll(0.02) is None or Phase.LEFT in world.phases()
                 holder.poll(0.02)
+
+
+# What consume() has collected.
+
+
+def test_consume_keeps_what_it_has_when_a_refused_channel_raises(world):
+    world.put("A")
+    world.put("A", topic="bills", channel=Y)
+    with world.consumer([X, Y], on_revoked="stop") as consumer:
+        share_of_both(world, consumer)
+        world.stub.remove(X)
+        world.tell(consumer)
+        found, errors, written = [], 0, 0
+        end = time.monotonic() + 10
+        while errors < 3:
+            assert time.monotonic() < end
+            world.write("A", *map(str, range(written, written + 5)), topic="bills")
+            written += 5
+            try:
+                found += consumer.consume(1000, 0.3)
+            except ChannelNotFound:
+                errors += 1
+        while len(found) < written:
+            assert time.monotonic() < end, (len(found), written)
+            with suppress(ChannelNotFound):
+                found += consumer.consume(1000, 0.1)
+        assert values(found) == [str(number) for number in range(written)]
+
+
+def share_of_both(world, consumer):
+    end = time.monotonic() + 5
+    while len(consumer.assignment()) != 8:
+        assert time.monotonic() < end
+        assert consumer.consume(1, 0.05) == []
+
+
+def test_consume_keeps_what_it_has_when_a_move_calls_back_and_raises(world):
+    world.put("A")
+    world.put("C", topic="bills", channel=Y)
+    with world.consumer([X, Y]) as consumer:
+        share_of_both(world, consumer)
+        raised = []
+
+        def on_revoke(consumer, partitions):
+            if Phase.HELD in world.phases() and not raised:
+                raised.append(partitions)
+                raise RuntimeError("the application's own")
+
+        consumer.subscribe([X, Y], world.on_assign, on_revoke)
+        world.move(consumer, "B")
+        found, written = [], 0
+        end = time.monotonic() + 10
+        while not raised:
+            assert time.monotonic() < end, world.phases()
+            world.write("C", *map(str, range(written, written + 3)), topic="bills")
+            written += 3
+            with suppress(RuntimeError):
+                found += consumer.consume(1000, 0.3)
+        while len(found) < written:
+            assert time.monotonic() < end, (len(found), written)
+            found += consumer.consume(1000, 0.1)
+        assert values(found) == [str(number) for number in range(written)]
