@@ -441,6 +441,7 @@ def rare_commits(stage: Stage) -> Script:
     "every member of a group restarted during the hold, with its snapshot",
     snapshots=True,
     load={"commits": ("store",)},
+    bounds=_down_bounds,
 )
 def restarted_during_hold(stage: Stage) -> Script:
     channel = stage.channel("A", stage.topic("A"))
@@ -451,12 +452,14 @@ def restarted_during_hold(stage: Stage) -> Script:
     stage.move(channel, "B", new, "catalog: B")
     members = len(run.members[0])
     run.wait_until(lambda: _held(run, 0) >= members, TTL + 4)
+    stopped = time.monotonic()
     for number in range(members):
         run.stop_member(0, number)
     run.wait_until(lambda: all(run.members[0][n].done for n in range(members)), 20)
-    for _ in range(members):
-        run.start_member(0)
+    came = [run.start_member(0) for _ in range(members)]
+    run.wait_until(lambda: all(member.ready for member in came), 30)
     run.mark("group 1 is back")
+    stage.away = time.monotonic() - stopped
     run.sleep(TTL + WINDOW + 6 + stage.size.tail)
 
 

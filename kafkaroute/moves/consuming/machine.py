@@ -25,7 +25,7 @@ from .policy import WindowPolicy
 from .read_notes import exchange
 from .scouting import Scouting
 from .stages import Stage, State, Way
-from .standing import auto_commits, commit_stored, partitions_of, positions_of
+from .standing import auto_commits, commit_stored, partitions_of, standing_of
 from .telling import Telling
 
 __all__ = ["ConsumerMoves"]
@@ -249,7 +249,7 @@ class ConsumerMoves:
         if head.cut is not None:
             leaving.cut_at(head.cut, now)
         if now >= leaving.since:
-            leaving.step(now, positions_of(head))
+            leaving.step(now, standing_of(head))
             self._commit_settled(head, leaving)
             if leaving.waits_for_others(now) and head.member is not None:
                 client, mine = head.member.client, leaving.finished()
@@ -317,6 +317,8 @@ class ConsumerMoves:
         assert old.member is not None
         assert new.member is not None
         self.noting.release(new)
+        # Before a rebalance gives its partitions to others, who would read again from there.
+        commit_stored(old.member)
         failure: BaseException | None = None
         if not beside:
             failure = self._take_from_application(old)
