@@ -179,7 +179,12 @@ class Producer(TransactionCalls):
 
         Returns:
             The number of messages that were failed.
+
+        Raises:
+            KafkaException: ``_STATE``, called from `on_route_change` during a move, whose end
+                close() waits for.
         """
+        self._dispatch.check_may_close()
         with self._dispatch.lock:
             if self._dispatch.closed:
                 return 0

@@ -37,8 +37,8 @@ class TransactionCalls:
                 self._transactions = transactions
                 dispatch.bind = lambda link, channel: transactions.bind(link.client, channel)
                 dispatch.transactions = transactions
-            self._transactions.init(timeout)
-            dispatch.senders.clear()
+        self._transactions.init(timeout)  # asks clusters: not under the lock
+        self._forget_senders()
 
     def _transaction(self) -> Transactions:
         self._dispatch.check_open()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 from .backend.contract import BackendProducer
 from .errors import KafkaException, KafkarouteError, UnsupportedFeature
@@ -70,7 +71,10 @@ class Transactions:
         self._group: GroupMetadata | None = None
         self._apart_since: float | None = None
         self._timeout = -1.0
-        self._initialised: list[BackendProducer] = []
+        self._initialised: WeakSet[BackendProducer] = WeakSet()
+        self._initialising = 0
+        #: Held while a client is chosen and made ready, which takes as long as its cluster.
+        self._choosing = Lock()
         self._open = False
         self._bound: BackendProducer | None = None
         self._lock = Lock()
@@ -82,15 +86,21 @@ class Transactions:
 
     def init(self, timeout: float) -> None:
         self._timeout = timeout
-        for client in self._clients():
-            self._initialise(client)
+        with self._lock:
+            self._initialising += 1  # no client leaves meanwhile, as in a transaction
+        try:
+            with self._choosing:
+                for client in list(self._clients()):
+                    self._initialise(client)
+        finally:
+            with self._lock:
+                self._initialising -= 1
+            self.run_waiting()
 
     def _initialise(self, client: BackendProducer) -> None:
-        if not any(known is client for known in self._initialised):
-            live = list(self._clients())
-            self._initialised = [known for known in self._initialised if known in live]
+        if client not in self._initialised:
             client.init_transactions(self._timeout)
-            self._initialised.append(client)
+            self._initialised.add(client)
 
     def begin(self) -> None:
         with self._lock:
@@ -109,10 +119,11 @@ class Transactions:
     def run_waiting(self) -> None:
         """Do what :meth:`between` could not do yet, where it can be done now."""
         with self._lock:
-            if not self._open:
-                self._run()
+            self._run()
 
     def _run(self) -> None:
+        if self._open or self._initialising:
+            return
         for waiting in list(self._waiting):
             permitted, action = waiting
             if permitted():
@@ -142,16 +153,17 @@ class Transactions:
         """Called for the first message of each channel in each transaction."""
         if not self._open:
             raise self.misuse(f"produce to {what} outside a transaction: call begin_transaction()")
-        if self._bound is client:
-            return
-        if self._bound is not None:
-            raise self.misuse(
-                f"{what} lives on another cluster (or has other client settings) than this "
-                "transaction's first message: a transaction cannot span clusters"
-            )
-        self._initialise(client)
-        client.begin_transaction()
-        self._bound = client
+        with self._choosing:
+            if self._bound is client:
+                return
+            if self._bound is not None:
+                raise self.misuse(
+                    f"{what} lives on another cluster (or has other client settings) than this "
+                    "transaction's first message: a transaction cannot span clusters"
+                )
+            self._initialise(client)
+            client.begin_transaction()
+            self._bound = client
 
     def send_offsets(self, positions: Sequence[TopicPartition], group: Any, timeout: float) -> None:
         if not self._open:
@@ -232,8 +244,8 @@ class Transactions:
             self._end()
 
     def after_fork_in_child(self) -> None:
-        self._lock = Lock()
+        self._lock, self._choosing = Lock(), Lock()
         self._waiting = []
         self._group = self._apart_since = None
-        self._initialised = []
+        self._initialised, self._initialising = WeakSet(), 0
         self._open, self._bound = False, None

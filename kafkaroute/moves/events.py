@@ -146,7 +146,8 @@ class Announcer:
     """Tells of each phase once: an INFO line, a counter, the application's callback.
 
     The callback runs on the thread that moves (a background thread, or the one that polls) and
-    must not block; what it raises is logged.
+    must not block: the move waits for it. So it can neither close a Producer (which would wait for
+    the move, and is refused) nor flush() one without a limit. What it raises is logged.
     """
 
     def __init__(self, callback: Callable[[RouteChange], object] | None) -> None:

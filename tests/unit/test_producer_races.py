@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kafkaroute import Phase, Producer
+from kafkaroute import KafkaError, KafkaException, Phase, Producer
 from kafkaroute.moves.producing import strays
 
 from .producer_world import (
@@ -445,3 +445,67 @@ def test_a_closed_full_client_is_waited_out(world, producer, events):
     assert producer.flush(2) == 0
     assert of_topic(world.on("C"), "ta") == [b"1", b"2"]
     assert b.closed == 1
+
+
+# Calls that wait.
+
+
+@pytest.mark.parametrize("call", ["init_transactions", "produce"])
+def test_a_cluster_that_does_not_initialise_holds_up_nobody_else(world, events, call):
+    """Nor anything else of its own Producer."""
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hang(timeout):
+        hanging.set()
+        assert go_on.wait(20)
+
+    with (
+        Producer(world.settings(ttl=60, client_config={"transactional.id": "x"})) as one,
+        Producer(world.settings(ttl=60, on_route_change=events.append)) as other,
+    ):
+        if call == "produce":
+            one.init_transactions()
+            one.begin_transaction()
+        # The link is there, and its cluster is away.
+        one._dispatch.router.client(one._dispatch.router.place(one._dispatch.router.route(A)))
+        world.on("A").init_transactions = hang
+        calls = {"init_transactions": one.init_transactions, "produce": lambda: one.produce(A, b"")}
+        thread = threading.Thread(target=calls[call])
+        thread.start()
+        try:
+            assert hanging.wait(10)
+            other.produce(B, b"1")
+            move(world, one, A, "ta", "C")
+            move(world, other, B, "tb", "C")
+            wait_for(lambda: told(events, Phase.RELEASED))
+            assert set(one.routes()) <= {A}
+            assert len(one) == 0
+        finally:
+            go_on.set()
+            thread.join()
+        if call == "produce":
+            one.abort_transaction()
+
+
+@pytest.mark.parametrize("phase", [Phase.SEEN, Phase.HELD, Phase.RELEASED])
+def test_close_from_on_route_change_is_refused_and_changes_nothing(world, caplog, phase):
+    refused, events = [], []
+
+    def heed(event):
+        if event.phase == phase:
+            try:
+                producer.close()
+            except KafkaException as error:
+                refused.append(error.args[0].code())
+                raise
+        events.append(event)
+
+    with Producer(world.settings(ttl=60, on_route_change=heed)) as producer:
+        producer.produce(A, b"1")
+        move(world, producer, A, "moved", "B")
+        wait_for(lambda: producer.counters().get("released"))
+        producer.produce(A, b"2")
+        assert refused == [KafkaError._STATE]
+        wait_for(lambda: "cannot be called from their on_route_change" in caplog.text)
+    assert all(client.closed for client in world.backend.producers)
+    assert not [t for t in threading.enumerate() if t.name == "kafkaroute-mover"]

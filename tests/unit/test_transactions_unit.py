@@ -1,6 +1,8 @@
 """Transactions: which cluster they live on, and what is refused, over fake clients."""
 
+import gc
 import time
+import weakref
 
 import pytest
 
@@ -301,3 +303,30 @@ def test_the_child_of_a_fork_starts_anew(transactions, clients):
     transactions.bind(b, "kafka://x/a")
     assert b.calls == [("init", 1), "begin"]
     assert a.calls == [("init", 1), "begin"]
+
+
+def test_nothing_moves_while_a_client_is_initialised(clients):
+    """init_transactions() asks a cluster, and the client must not be closed meanwhile."""
+    done, seen = [], []
+    transactions = Transactions(lambda: clients[:1])
+
+    def init(timeout):
+        transactions.between(lambda: True, lambda: done.append(1))
+        seen.append(list(done))
+
+    clients[0].init_transactions = init
+    transactions.init(7)
+    assert seen == [[]]
+    assert done == [1]
+
+
+def test_clients_that_are_gone_are_forgotten():
+    client = FakeClient()
+    transactions = Transactions(list)
+    transactions.begin()
+    transactions.bind(client, "kafka://x/a")
+    transactions.abort(1)
+    gone = weakref.ref(client)
+    del client
+    gc.collect()
+    assert gone() is None

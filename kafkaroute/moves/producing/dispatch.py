@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...backend.contract import Backend, DeliveryCallback
-from ...catalog.cache_entry import fresh_copy
-from ...errors import CatalogUnauthorized, ChannelNotFound, ClosedError
+from ...errors import ClosedError
 from ...forking import abandon
-from ...messages import KafkaError, Message
+from ...messages import KafkaError, Message, kafka_exception
 from ...route import Route
 from ...router import Place, Router
 from ...settings import Settings
@@ -21,6 +20,7 @@ from ..events import Announcer, Phase, RouteChange
 from .fronts import Fronts
 from .link import Home, Link, spot_of
 from .mover import Mover
+from .refusals import Refusals
 from .tracker import Pair, Tracker
 from .undelivered import Undelivered, report_of
 from .unheard import Unheard
@@ -69,7 +69,7 @@ class Dispatch:
         self.bind: Callable[[Link, str], None] | None = None
         self.transactions: Transactions | None = None
         self._expired: set[str] = set()
-        self._refused: dict[str, Exception] = {}
+        self._refusals = Refusals(stop=settings.on_revoked == "stop")
         self._unheard = Unheard()
         self.router: Router[Link] = Router(settings, "produce", self._open)
         self.router.follow(self.changed, self.expire, self.failing)
@@ -83,6 +83,12 @@ class Dispatch:
     def check_open(self) -> None:
         if self.closed:
             raise ClosedError("the Producer is closed")
+
+    def check_may_close(self) -> None:
+        with self.lock:
+            if any(mover.is_current() for mover in self.movers.values()):
+                text = "close() waits for moves, and cannot be called from their on_route_change"
+                raise kafka_exception(KafkaError._STATE, text)
 
     def home(self, channel: str) -> Home:
         """Where the channel lives; looked up and opened where it is not in use yet."""
@@ -98,14 +104,25 @@ class Dispatch:
         Args:
             reports: the application comes with a delivery callback.
         """
+        home = self._find(channel, reports=reports)
+        while True:
+            if self.bind is not None:
+                self.bind(home.link, channel)  # may ask the cluster: not under the lock
+            with self.lock:
+                self.check_open()
+                latest = self.homes[channel]
+                if self.bind is None or latest.link is home.link:
+                    return self._install(channel, latest)
+                home = latest
+
+    def _find(self, channel: str, *, reports: bool) -> Home:
+        """Where the channel lives, looked up where it is not known or no longer certain."""
         with self.lock:
             self.check_open()
-            refused = self._refused.get(channel)
-            if refused is not None and self.settings.on_revoked == "stop":
-                raise fresh_copy(refused)
+            self._refusals.check(channel)
             home = self.homes.get(channel)
             if home is not None and channel not in self._expired:
-                return self._install(channel, home)
+                return home
         route = self.router.route(channel)  # may ask the catalog: not under the lock
         with self.lock:
             self.check_open()
@@ -117,11 +134,9 @@ class Dispatch:
                 self.settle(channel, home)
             elif home.route != route:
                 self.move(home.link, channel)
-            return self._install(channel, home)
+            return home
 
     def _install(self, channel: str, home: Home) -> Pair:
-        if self.bind is not None:
-            self.bind(home.link, channel)
         front = self.fronts.first(channel)
         if front is not None:
             pair = front.pair(channel)
@@ -190,15 +205,9 @@ class Dispatch:
             home = self.homes.get(channel)
             if self.closed or home is None:
                 return
-            if isinstance(error, CatalogUnauthorized | ChannelNotFound):
-                phase = None if channel in self._refused else Phase.REVOKED
-                self._refused[channel] = error
-                if self.settings.on_revoked == "stop":
-                    self.senders.pop(channel, None)
-            elif error is None and self._refused.pop(channel, None) is not None:
-                phase = Phase.RESTORED
-            else:
-                phase = None
+            phase = self._refusals.heed(channel, error)
+            if phase is Phase.REVOKED and self._refusals.stop:
+                self.senders.pop(channel, None)
             spot = spot_of(home.link.place, home.route)
         if phase is not None:
             detail = "" if error is None else str(error)
@@ -380,6 +389,7 @@ class Dispatch:
         self.retired = []
         self.later = deque()
         self.busy = False
-        self._expired, self._refused = set(), {}
+        self._expired.clear()
+        self._refusals.clear()
         self.announcer = Announcer(self.settings.on_route_change)
         self.router.after_fork_in_child()

@@ -77,6 +77,10 @@ class Mover:
         self._stop.set()
         self._wake.set()
 
+    def is_current(self) -> bool:
+        """Whether this code runs on its thread."""
+        return threading.current_thread() is self._thread
+
     def join(self) -> None:
         self._thread.join()
 
