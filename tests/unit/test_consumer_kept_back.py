@@ -5,11 +5,11 @@ from contextlib import suppress
 
 import pytest
 
-from kafkaroute import ChannelNotFound, Phase
+from kafkaroute import ChannelNotFound, Phase, TopicPartition
 from kafkaroute.backend import registry
 from kafkaroute.testing.catalog_stub import CatalogStub
 
-from .moves_world import Clusters, MovesWorld, X, Y, values
+from .moves_world import WINDOW, Clusters, MovesWorld, X, Y, values
 
 
 @pytest.fixture
@@ -285,3 +285,42 @@ def test_consume_keeps_what_it_has_when_a_move_calls_back_and_raises(world):
             assert time.monotonic() < end, (len(found), written)
             found += consumer.consume(1000, 0.1)
         assert values(found) == [str(number) for number in range(written)]
+
+
+# What nobody was given is not committed.
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+def test_a_paused_partition_is_waited_for_and_not_committed(world, reset):
+    """Nothing of it was ever delivered."""
+    world.put("A")
+    with world.consumer(client_config={"auto.offset.reset": reset}) as consumer:
+        while not consumer.assignment():
+            assert consumer.poll(0.02) is None
+        consumer.pause([TopicPartition(X, 1)])
+        world.write("A", "waits", "too", partition=1)
+        world.move(consumer, "B")
+        world.until(consumer, Phase.HELD)
+        assert world.during(consumer, WINDOW + 4 * 0.6) == []
+        assert Phase.LEFT not in world.phases()
+        assert world.committed("A", partition=1)[0] is None
+        consumer.resume([TopicPartition(X, 1)])
+        found = world.until(consumer, Phase.LEFT)
+        assert values(found) == ["waits", "too"]
+
+
+def test_what_a_slow_broker_owes_is_not_committed(world):
+    """The group started at the beginning; a partition's messages do not come for a while."""
+    world.put("A")
+    with world.consumer(move_linger=30) as consumer:
+        while not consumer.assignment():
+            assert consumer.poll(0.02) is None
+        [native] = [spy for spy in world.backend.consumers if spy._next]
+        native.pause([TopicPartition("orders", 1)])
+        world.write("A", "slow", partition=1)
+        world.move(consumer, "B")
+        found = world.until(consumer, Phase.LEFT)
+        assert found or world.committed("A", partition=1)[0] is None
+        native.resume([TopicPartition("orders", 1)])
+        found += world.read(consumer, 1 - len(found))
+        assert values(found) == ["slow"]

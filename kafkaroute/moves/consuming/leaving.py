@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
+from typing import NamedTuple
 
 from ...messages import TopicPartition
 from ..drainage import Ends, Look
 from ..scout import Scout
 
-__all__ = ["Leaving", "Outcome"]
+__all__ = ["Leaving", "Outcome", "Standing"]
 
 
 #: Seconds between two exchanges of notes.
 _EXCHANGE = 0.5
+#: Without a step for so many seconds, what is fetched may wait for the application.
+_AWAY = 1.0
 
 
 class Outcome(Enum):
@@ -25,6 +28,21 @@ class Outcome(Enum):
     UNCOMMITTED = auto()
     #: It does not answer; nobody knows.
     UNREAD = auto()
+
+
+class Standing(NamedTuple):
+    """Where a member stands in one topic.
+
+    Attributes:
+        positions: partition → offset after the last message given to the application; -1001
+            before any.
+        silent: partitions that are paused, or kept back.
+        begun: partition → offset where reading began; -1 where that was the end, whatever it was.
+    """
+
+    positions: Mapping[int, int]
+    silent: Collection[int] = ()
+    begun: Mapping[int, int] = {}
 
 
 class _Progress:
@@ -94,6 +112,10 @@ class Leaving:
         self._mine = _Progress(since)
         self._others = _Progress(since)
         self._said: dict[int, int] = {}
+        #: As the first looks found it, before anything was reported.
+        self._committed: dict[int, int | None] = {}
+        #: When the last step was, and the first one after the application was away.
+        self._stepped = self._back = 0.0
         self._exchange_at = since
         #: Partition → offset that a group which commits by itself may commit for the member.
         self.settled: dict[int, int] = {}
@@ -101,9 +123,11 @@ class Leaving:
         self.partitions: tuple[TopicPartition, ...] = ()
         scout.watch(topic)
 
-    def step(self, now: float, own: Mapping[int, int]) -> Outcome | None:
-        """Judge; `own`: partition → offset after the last message given to the application (-1001
-        where there was none), of the partitions that this member reads."""
+    def step(self, now: float, standing: Standing) -> Outcome | None:
+        """Judge; `standing`: this member's."""
+        if now - self._stepped > _AWAY:
+            self._back = now
+        self._stepped = now
         if self.outcome is not None or now < self.since:
             return self.outcome
         if not self._asked:
@@ -117,7 +141,9 @@ class Leaving:
                 self.commits = True  # another member did
             if look.reached:
                 self._reached = now
-        self._watch_progress(now, own)
+            for number, one in look.partitions.items():
+                self._committed.setdefault(number, one.read)
+        self._watch_progress(now, standing)
         if self._ends.complete or self._cut_is_read() or self._all_say_so():
             uncommitted = self._uncommitted()
             self._decide(Outcome.UNCOMMITTED if uncommitted else Outcome.DRAINED, uncommitted)
@@ -189,12 +215,16 @@ class Leaving:
         self.outcome = outcome
         self.partitions = tuple(partitions)  # type: ignore[arg-type]  # any iterable of them
 
-    def _watch_progress(self, now: float, own: Mapping[int, int]) -> None:
-        look = self._look
+    def _watch_progress(self, now: float, standing: Standing) -> None:
+        look, own = self._look, standing.positions
         if look is None:
             return
         self._own = dict(own)
-        highs = {n: one.high for n, one in look.partitions.items() if own.get(n, 0) < 0}
+        highs = {
+            n: one.high
+            for n, one in look.partitions.items()
+            if own.get(n, 0) < 0 and n not in standing.silent
+        }
         # What was reported changes what the scout tells of them.
         reads = {
             n: one.read for n, one in look.partitions.items() if n in own and self._reported is None
@@ -210,13 +240,26 @@ class Leaving:
         calm = self._mine.still(now)
         stuck = calm >= self._patience and now - look.at <= calm - self._patience / 2
         if self._reported is None and (stuck or (look.untouched and not self.commits)):
-            # A partition that gave nothing all that time has nothing for us: it was started at its
-            # end ("latest"), or holds only what nobody is given.
-            self.settled = dict(highs) if stuck else {}
-            known = {n: offset for n, offset in own.items() if offset >= 0} | self.settled
+            # A partition that gave nothing all that time has nothing for us, as far as leaving
+            # goes: what comes all the same is read late. A commit would be the group's last word.
+            quiet = highs if stuck else {}
+            if now - self._back >= self._patience:
+                self.settled = self._empty(quiet, standing.begun)
+            known = {n: offset for n, offset in own.items() if offset >= 0} | quiet
             self._scout.report(self._topic, known)
             self._scout.ask()
             self._reported = known
+
+    def _empty(self, quiet: Mapping[int, int], begun: Mapping[int, int]) -> dict[int, int]:
+        """Of partitions that gave nothing: those that were begun at their end."""
+        empty = {}
+        for number, high in quiet.items():
+            start = begun.get(number)
+            if start is not None and (
+                start >= high if start >= 0 else self._committed.get(number) is None
+            ):
+                empty[number] = high
+        return empty
 
     def _is_own_business(self, look: Look) -> bool:
         """The group does not commit, so that nothing is known of other members."""

@@ -63,6 +63,8 @@ class Placing:
         starts = self._starts(stage, unknown, window)
         for one in (*seeks, *starts):
             client.seek(one)
+        for one in (*committed, *seeks, *starts):
+            stage.begun[one.partition] = one.offset
         stage.unplaced -= {one.partition for one in waiting}
         member.kept.let_go(waiting, Why.UNPLACED)
 

@@ -46,6 +46,7 @@ class Stage:
         positions: partition → where to go on, carried over from a native consumer that was closed.
         cut: the channel comes back here later: partition → end when that was heard of. What lies
             beyond comes after the places in between.
+        begun: partition → offset where this member began to read it.
         starts: partition → offset where the group begins, of those without a committed one.
         note_of, noted: the old place that the ``held`` notes name, and until when each partition's
             note holds.
@@ -59,6 +60,7 @@ class Stage:
 
     __slots__ = (
         "arriving",
+        "begun",
         "beside",
         "by_move",
         "cluster_id",
@@ -97,6 +99,7 @@ class Stage:
         self.told: str | None = None
         self.unplaced: set[int] = set()
         self.positions: dict[int, int] = {}
+        self.begun: dict[int, int] = {}
         self.starts: dict[int, int] = {}
         self.note_of: str | None = None
         self.noted: dict[int, float] = {}

@@ -9,9 +9,14 @@ from ...errors import KafkaException
 from ...members import Member
 from ...messages import KafkaError, TopicPartition
 from ...router import Place
+from .leaving import Standing
 from .stages import Stage
 
-__all__ = ["auto_commits", "commit_stored", "partitions_of", "positions_of", "standings"]
+__all__ = ["auto_commits", "commit_stored", "partitions_of", "standing_of", "standings"]
+
+_RESET = "auto.offset.reset"
+#: librdkafka's names for it; the first is its default.
+_AT_END = frozenset({"largest", "latest", "end"})
 
 _log = logging.getLogger("kafkaroute.moves")
 
@@ -42,11 +47,21 @@ def partitions_of(stage: Stage) -> list[TopicPartition]:
     return [one for one in stage.member.client.assignment() if one.topic == stage.topic]
 
 
-def positions_of(stage: Stage) -> dict[int, int]:
-    """Partition → offset after the last message given to the application; -1001 before any."""
-    assert stage.member is not None
+def standing_of(stage: Stage) -> Standing:
+    """Where the stage's member stands."""
+    member = stage.member
+    assert member is not None
     own = partitions_of(stage)
-    return {one.partition: one.offset for one in stage.member.client.position(own)}
+    silent = {
+        one.partition
+        for one in own
+        if (one.topic, one.partition) in member.paused or member.kept.holds(one)
+    }
+    begun = stage.begun
+    if not stage.by_move and stage.place.config.get(_RESET, "latest") in _AT_END:
+        begun = dict.fromkeys((one.partition for one in own), -1)
+    positions = {one.partition: one.offset for one in member.client.position(own)}
+    return Standing(positions, silent, begun)
 
 
 def standings(member: Member, topics: Collection[str]) -> dict[tuple[str, int], int]:
