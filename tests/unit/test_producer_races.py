@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kafkaroute import KafkaError, KafkaException, Phase, Producer
+from kafkaroute import ChannelNotFound, KafkaError, KafkaException, Phase, Producer
 from kafkaroute.moves.producing import strays
 
 from .producer_world import (
@@ -509,3 +509,28 @@ def test_close_from_on_route_change_is_refused_and_changes_nothing(world, caplog
         wait_for(lambda: "cannot be called from their on_route_change" in caplog.text)
     assert all(client.closed for client in world.backend.producers)
     assert not [t for t in threading.enumerate() if t.name == "kafkaroute-mover"]
+
+
+@pytest.mark.parametrize("what", ["expired", "refused"])
+def test_a_sender_is_not_kept_for_a_channel_that_is_lost_while_it_connects(world, what):
+    with Producer(world.settings(ttl=60, on_revoked="stop")) as producer:
+        producer.produce(A, b"1")
+        dispatch = producer._dispatch
+        dispatch.forget_senders([A])
+
+        def lose(link, channel):
+            dispatch.bind = None
+            if what == "expired":
+                dispatch.expire(A)
+            else:
+                dispatch.failing(A, dispatch.homes[A].route, ChannelNotFound(A))
+
+        dispatch.bind = lose
+        if what == "expired":
+            producer.produce(A, b"2")  # asks again
+            assert not dispatch._expired
+        else:
+            with pytest.raises(ChannelNotFound):
+                producer.produce(A, b"2")
+            assert A not in producer._senders
+        assert sent(world.on("A")) == [b"1", b"2"][: 2 if what == "expired" else 1]

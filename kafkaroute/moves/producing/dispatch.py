@@ -16,7 +16,7 @@ from ...route import Route
 from ...router import Place, Router
 from ...settings import Settings
 from ...transactions import Transactions
-from ..events import Announcer, Phase, RouteChange
+from ..events import Announcer, RouteChange
 from .fronts import Fronts
 from .link import Home, Link, spot_of
 from .mover import Mover
@@ -104,16 +104,18 @@ class Dispatch:
         Args:
             reports: the application comes with a delivery callback.
         """
-        home = self._find(channel, reports=reports)
         while True:
+            home = self._find(channel, reports=reports)
             if self.bind is not None:
                 self.bind(home.link, channel)  # may ask the cluster: not under the lock
             with self.lock:
                 self.check_open()
-                latest = self.homes[channel]
-                if self.bind is None or latest.link is home.link:
+                latest = self.homes.get(channel)
+                if latest is not None and latest.link is home.link and self._is_certain(channel):
                     return self._install(channel, latest)
-                home = latest
+
+    def _is_certain(self, channel: str) -> bool:
+        return channel not in self._expired and not self._refusals.stops(channel)
 
     def _find(self, channel: str, *, reports: bool) -> Home:
         """Where the channel lives, looked up where it is not known or no longer certain."""
@@ -206,7 +208,7 @@ class Dispatch:
             if self.closed or home is None:
                 return
             phase = self._refusals.heed(channel, error)
-            if phase is Phase.REVOKED and self._refusals.stop:
+            if self._refusals.stops(channel):
                 self.senders.pop(channel, None)
             spot = spot_of(home.link.place, home.route)
         if phase is not None:

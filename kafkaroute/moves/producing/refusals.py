@@ -17,14 +17,16 @@ class Refusals:
     """
 
     def __init__(self, *, stop: bool) -> None:
-        self.stop = stop
+        self._stop = stop
         self._refused: dict[str, Exception] = {}
 
     def check(self, channel: str) -> None:
         """Raise what the catalog said where that is to stop the channel."""
-        refused = self._refused.get(channel)
-        if refused is not None and self.stop:
-            raise fresh_copy(refused)
+        if self.stops(channel):
+            raise fresh_copy(self._refused[channel])
+
+    def stops(self, channel: str) -> bool:
+        return self._stop and channel in self._refused
 
     def heed(self, channel: str, error: Exception | None) -> Phase | None:
         """Take what the catalog answered; the phase that begins, if one does."""
