@@ -7,7 +7,7 @@ import pytest
 
 from kafkaroute import ChannelNotFound, Phase, TopicPartition
 from kafkaroute.backend import registry
-from kafkaroute.testing.catalog_stub import CatalogStub
+from kafkaroute.testing.catalog_stub import CatalogStub, Fault
 
 from .moves_world import WINDOW, Clusters, MovesWorld, X, Y, values
 
@@ -324,3 +324,61 @@ def test_what_a_slow_broker_owes_is_not_committed(world):
         native.resume([TopicPartition("orders", 1)])
         found += world.read(consumer, 1 - len(found))
         assert values(found) == ["slow"]
+
+
+# Asking whether a message is late.
+
+
+def test_a_hanging_catalog_delays_late_messages_only(world):
+    world.put("C", topic="bills", channel=Y)
+    world.put("A")
+    with world.consumer([X, Y], move_linger=30, timeout=1.0, ttl=300, move_window=WINDOW) as one:
+        world.move(one, "B")
+        world.until(one, Phase.LEFT)
+        world.stub.fault = Fault.HANG
+        longest, found, written = 0.0, [], 0
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            world.write("A", f"late{written}")
+            world.write("C", f"bill{written}", topic="bills")
+            written += 1
+            began = time.monotonic()
+            found += one.consume(100, 0)
+            longest = max(longest, time.monotonic() - began)
+            time.sleep(0.02)
+        assert longest < 0.6
+        bills = [name for name in values(found) if name.startswith("bill")]
+        assert len(bills) > written * 0.8
+        world.stub.fault = None
+        end = time.monotonic() + 10
+        while len(found) < 2 * written:
+            assert time.monotonic() < end, (len(found), written)
+            found += one.consume(100, 0.05)
+        late = [name for name in values(found) if name.startswith("late")]
+        assert late == [f"late{number}" for number in range(written)]
+
+
+def test_late_messages_come_in_bulk_when_the_catalog_is_slow(world):
+    """One answer is enough for all that was there when it was asked for."""
+    with world.started(move_linger=30, ttl=300, move_window=WINDOW) as consumer:
+        world.move(consumer, "B")
+        world.until(consumer, Phase.LEFT)
+        world.stub.delay = 0.3
+        world.write("A", *(f"late{number}" for number in range(50)))
+        began = time.monotonic()
+        found = world.read(consumer, 50)
+        assert values(found) == [f"late{number}" for number in range(50)]
+        assert time.monotonic() - began < 4
+
+
+def test_a_slow_catalog_may_say_that_the_channel_is_back(world):
+    with world.started(move_linger=30, ttl=300, move_window=WINDOW) as consumer:
+        world.move(consumer, "B")
+        world.until(consumer, Phase.LEFT)
+        world.put("A")
+        world.stub.delay = 0.3
+        world.write("A", *(f"back{number}" for number in range(5)))
+        world.write("B", "between", partition=1)
+        found = world.read(consumer, 6)
+        assert values(found) == ["between", *(f"back{number}" for number in range(5))]
+        assert Phase.LATE not in world.phases()

@@ -18,15 +18,15 @@ class Gate:
 
     Args:
         ways: the channels that move.
-        confirm: called before the delivery of a message from a place that was left; whether the
-            channel still lives elsewhere.
+        confirm: called before the delivery of a message (partition, offset) from a place that was
+            left; whether the channel still lives elsewhere, or None: that is being asked.
     """
 
     def __init__(
         self,
         ways: Mapping[str, Way],
         members: Members,
-        confirm: Callable[[Way, Stage], bool],
+        confirm: Callable[[Way, Stage, int, int], bool | None],
     ) -> None:
         self._ways = ways
         self._members = members
@@ -67,7 +67,10 @@ class Gate:
 
     def _placed(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
         for stage in self._stages(member):
-            stage.unplaced -= {p.partition for p in partitions if p.topic == stage.topic}
+            numbers = {p.partition for p in partitions if p.topic == stage.topic}
+            stage.unplaced -= numbers
+            for number in numbers & stage.asked.keys():
+                del stage.asked[number]
 
     def admit(self, message: Message) -> Message | None:
         """A message that is about to be delivered; None where it must not be."""
@@ -83,12 +86,12 @@ class Gate:
         if stage is None:
             return message
         if stage.state is State.LEFT:
-            if not stage.beside and (self._comes_back(way, stage) or not self._confirm(way, stage)):
-                self._put_back(stage, message)
+            if not stage.beside and (why := self._stops(way, stage, number, message)):
+                self._put_back(stage, message, why)
                 return None
             stage.late += not stage.beside
         elif self._is_held(way, stage, number, message.offset() or 0):
-            self._put_back(stage, message)
+            self._put_back(stage, message, Why.RETURNED)
             return None
         stage.heard = time.monotonic()
         self._members.delivered[origin.channel, number] = (place, topic)
@@ -100,21 +103,30 @@ class Gate:
             return True
         return stage is way.head and stage.cut is not None and offset >= stage.cut.get(number, 0)
 
+    def _stops(self, way: Way, left: Stage, number: int, message: Message) -> Why | None:
+        """Why a message of a place that was left must not be delivered now, if so."""
+        if self._comes_back(way, left):
+            return Why.RETURNED
+        late = self._confirm(way, left, number, message.offset() or 0)
+        if late is None:
+            return Why.ASKED
+        return None if late else Why.RETURNED
+
     @staticmethod
     def _comes_back(way: Way, left: Stage) -> bool:
         """Whether it is known that the channel will return, after places in between."""
         return any(one.is_at(left.place, left.topic) for one in way.stages)
 
     @staticmethod
-    def _put_back(stage: Stage, message: Message) -> None:
+    def _put_back(stage: Stage, message: Message, why: Why) -> None:
         """Read it again later."""
         topic, number, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None and number is not None and offset is not None  # noqa: PT018
         assert stage.member is not None
         one, kept = TopicPartition(topic, number, offset), stage.member.kept
-        if kept.holds(one, Why.RETURNED) and offset > stage.returned.get(number, offset):
+        if kept.holds(one, why) and offset > stage.returned.get(number, offset):
             return  # of the same batch; reading goes on before it anyway
         stage.returned[number] = offset
         stage.member.client.put_back(one)
         # Only now: a partition that was assigned anew may have lost its pause.
-        kept.keep([one], Why.RETURNED)
+        kept.keep([one], why)

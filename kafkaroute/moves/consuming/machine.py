@@ -201,6 +201,7 @@ class ConsumerMoves:
     def step(self, now: float) -> None:
         """Do what is due. Raises only what the application's callbacks raise."""
         self._commit_often(now)
+        self._confirming.step(now, self.ways)
         for way in list(self.ways.values()):
             self._try(way.channel, lambda way=way: self._step(way, now))  # type: ignore[misc]
             if not way.moves:
@@ -368,7 +369,7 @@ class ConsumerMoves:
         for stage in list(way.left):
             if stage.late and now - stage.heard >= _BURST:
                 self._tell_late(way, stage)
-            if now - stage.heard >= self._linger_seconds():
+            if not stage.asked and now - stage.heard >= self._linger_seconds():
                 self._finish(way, stage)
 
     def _tell_late(self, way: Way, stage: Stage) -> None:

@@ -51,6 +51,8 @@ class Stage:
         note_of, noted: the old place that the ``held`` notes name, and until when each partition's
             note holds.
         returned: partition → offset of the first message that slipped through a pause.
+        asked: partition → its end, and when its messages began to wait for the catalog's word.
+        known: partition → end of what the catalog has said to be late.
         arriving: its native consumer was replaced, and the group has given the new one nothing yet.
         beside: left, but read beside the new place (``on_move="overlap"``).
         unread: left without knowing that it is empty.
@@ -60,12 +62,14 @@ class Stage:
 
     __slots__ = (
         "arriving",
+        "asked",
         "begun",
         "beside",
         "by_move",
         "cluster_id",
         "cut",
         "heard",
+        "known",
         "late",
         "member",
         "note_of",
@@ -105,6 +109,8 @@ class Stage:
         self.noted: dict[int, float] = {}
         self.cut: Mapping[int, int] | None = None
         self.returned: dict[int, int] = {}
+        self.asked: dict[int, tuple[int, float]] = {}
+        self.known: dict[int, int] = {}
         self.arriving = self.beside = self.unread = False
         self.late = 0
 
