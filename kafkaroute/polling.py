@@ -66,7 +66,7 @@ class FairPoll:
         what one member gets in `seconds`. What was added stays when a callback raises."""
         count = len(members)
         if count == 1:
-            found += members[0].client.consume(wanted, seconds)
+            self._take(members[0], wanted, seconds, found)
             return
         now = time.monotonic()
         share = max(1, wanted // count)
@@ -78,41 +78,53 @@ class FairPoll:
                 break
             if member.idle_until > now:
                 continue
-            messages = member.client.consume(min(share, room), 0)
-            member.idle_until = 0.0 if messages else now + _REVISIT
-            found += messages
+            some = self._take(member, min(share, room), 0, found)
+            member.idle_until = 0.0 if some else now + _REVISIT
         self._turn = (self._turn + 1) % count
         if len(found) == before:
-            found += members[self._turn].client.consume(wanted, seconds)
+            self._take(members[self._turn], wanted, seconds, found)
+
+    def _take(self, member: Member, wanted: int, seconds: float, found: list[Message]) -> bool:
+        """Add to `found`; whether there was something."""
+        messages = member.client.consume(wanted, seconds)
+        found += messages
+        return bool(messages)
 
 
 class WatchedPoll(FairPoll):
     """FairPoll for the time in which something moves.
 
     Args:
-        admit: what becomes of a message that a native consumer gave: it is delivered, or kept
-            back (None).
+        admit: what becomes of a message that a member's native consumer gave: it is delivered, or
+            kept back (None).
     """
 
     __slots__ = ("_admit",)
 
-    def __init__(self, admit: Callable[[Message], Message | None]) -> None:
+    def __init__(self, admit: Callable[[Member, Message], Message | None]) -> None:
         super().__init__()
         self._admit = admit
 
     def ready(self, members: Sequence[Member]) -> Message | None:
         message = super().ready(members)
-        return message if message is None else self._admit(message)
+        if message is None:
+            return None
+        return self._admit(members[(self._turn - 1) % len(members)], message)
 
     def wait(self, members: Sequence[Member], seconds: float) -> Message | None:
         message = super().wait(members, seconds)
-        return message if message is None else self._admit(message)
+        return None if message is None else self._admit(members[self._turn], message)
 
-    def batch(
-        self, members: Sequence[Member], wanted: int, seconds: float, found: list[Message]
-    ) -> None:
-        came: list[Message] = []
-        try:
-            super().batch(members, wanted, seconds, came)
-        finally:
-            found += [message for one in came if (message := self._admit(one)) is not None]
+    def _take(self, member: Member, wanted: int, seconds: float, found: list[Message]) -> bool:
+        messages = member.client.consume(wanted, seconds)
+        failure: Exception | None = None
+        for one in messages:
+            try:
+                message = self._admit(member, one)
+            except Exception as error:  # raised when nothing of the batch is lost
+                failure, message = failure or error, one
+            if message is not None:
+                found.append(message)
+        if failure is not None:
+            raise failure
+        return bool(messages)

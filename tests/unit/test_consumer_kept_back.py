@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from kafkaroute import ChannelNotFound, Phase, TopicPartition
+from kafkaroute import ChannelNotFound, KafkaError, Message, Phase, TopicPartition
 from kafkaroute.backend import registry
 from kafkaroute.testing.catalog_stub import CatalogStub, Fault
 
@@ -382,3 +382,72 @@ def test_a_slow_catalog_may_say_that_the_channel_is_back(world):
         found = world.read(consumer, 6)
         assert values(found) == ["between", *(f"back{number}" for number in range(5))]
         assert Phase.LATE not in world.phases()
+
+
+def test_what_cannot_be_put_back_is_delivered(world):
+    """Its partition went while the batch was read: it may be committed, and nothing else is lost."""
+    world.put("A")
+    world.put("C", topic="bills", channel=Y)
+    with world.consumer([X, Y], move_linger=30, ttl=300) as consumer:
+        share_of_both(world, consumer)
+        world.move(consumer, "A", topic="other")
+        world.until(consumer, Phase.LEFT)
+        [native] = [spy for spy in world.backend.consumers if ("orders", 0) in spy._next]
+        original = native.consume
+
+        def consume_and_lose(count, timeout):
+            messages = original(count, timeout)
+            if any(message.value() == b"back" for message in messages):
+                native.incremental_unassign([TopicPartition("orders", 0)])
+            return messages
+
+        native.consume = consume_and_lose
+        world.put("A")
+        world.write("A", "back")
+        world.write("A", *(f"other{number}" for number in range(5)), topic="other")
+        found = consume(consumer, 1.0)
+        assert sorted(values(found)) == ["back", *(f"other{number}" for number in range(5))]
+
+
+# Events of places that are not read.
+
+
+def tell_once(native, event):
+    original, events = native.poll, [event]
+    native.poll = lambda timeout: events.pop() if events else original(timeout)
+
+
+@pytest.mark.parametrize("how", ["poll", "consume"])
+@pytest.mark.parametrize("topic", ["orders", None])
+def test_errors_of_a_place_that_was_left_are_not_the_applications(world, caplog, how, topic):
+    with world.started(move_linger=30) as consumer:
+        world.move(consumer, "B")
+        world.until(consumer, Phase.LEFT)
+        read = world.during if how == "poll" else consume
+        [native] = [spy for spy in world.backend.consumers if spy._next and spy.cluster[-1] == "A"]
+        for code in (KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN):
+            if topic is not None or code != KafkaError._PARTITION_EOF:
+                tell_once(native, Message(topic, 0, 1, error=KafkaError(code)))
+                assert read(consumer, 0.2) == []
+        assert caplog.text.count("not read now") == 1
+        assert Phase.DONE not in world.phases()
+
+
+def test_a_deleted_topic_needs_no_linger(world):
+    with world.started(move_linger=30) as consumer:
+        world.move(consumer, "B")
+        world.until(consumer, Phase.LEFT)
+        [native] = [spy for spy in world.backend.consumers if spy._next and spy.cluster[-1] == "A"]
+        error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        tell_once(native, Message("orders", None, None, error=error))
+        assert world.until(consumer, Phase.DONE, timeout=5) == []
+
+
+def test_errors_of_the_place_that_is_read_are_told(world):
+    with world.started(move_linger=30) as consumer:
+        world.move(consumer, "B")
+        world.until(consumer, Phase.LEFT)
+        [native] = [spy for spy in world.backend.consumers if spy._next and spy.cluster[-1] == "B"]
+        tell_once(native, Message(None, None, None, error=KafkaError(KafkaError._TRANSPORT)))
+        [event] = world.during(consumer, 0.2)
+        assert event.error().code() == KafkaError._TRANSPORT

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from ...errors import KafkaException
 from ...kept import Why
 from ...members import Member, Members
-from ...messages import Message, TopicPartition
+from ...messages import KafkaError, Message, TopicPartition
 from .stages import Stage, State, Way
 
 __all__ = ["Gate"]
+
+_log = logging.getLogger("kafkaroute.moves")
+
+#: The topic is not there any more.
+_GONE = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
 
 
 class Gate:
@@ -31,6 +44,7 @@ class Gate:
         self._ways = ways
         self._members = members
         self._confirm = confirm
+        self._logged: set[tuple[str | None, int]] = set()
 
     def _stages(self, member: Member) -> Iterator[Stage]:
         for way in self._ways.values():
@@ -69,14 +83,19 @@ class Gate:
         for stage in self._stages(member):
             numbers = {p.partition for p in partitions if p.topic == stage.topic}
             stage.unplaced -= numbers
+            for number in numbers & stage.returned.keys():
+                del stage.returned[number]
             for number in numbers & stage.asked.keys():
                 del stage.asked[number]
 
-    def admit(self, message: Message) -> Message | None:
-        """A message that is about to be delivered; None where it must not be."""
+    def admit(self, member: Member, message: Message) -> Message | None:
+        """A message or event of `member` that is about to be delivered; None where it must not
+        be."""
+        if (error := message.error()) is not None:
+            return self._event(member, message, error)
         origin = message.origin()
         topic, number = message.topic(), message.partition()
-        if origin is None or topic is None or number is None or message.error() is not None:
+        if origin is None or topic is None or number is None:
             return message
         way = self._ways.get(origin.channel)
         if way is None:
@@ -86,16 +105,34 @@ class Gate:
         if stage is None:
             return message
         if stage.state is State.LEFT:
-            if not stage.beside and (why := self._stops(way, stage, number, message)):
-                self._put_back(stage, message, why)
+            why = None if stage.beside else self._stops(way, stage, number, message)
+            if why is not None and self._put_back(stage, message, why):
                 return None
             stage.late += not stage.beside
-        elif self._is_held(way, stage, number, message.offset() or 0):
-            self._put_back(stage, message, Why.RETURNED)
+        elif self._is_held(way, stage, number, message.offset() or 0) and self._put_back(
+            stage, message, Why.RETURNED
+        ):
             return None
         stage.heard = time.monotonic()
         self._members.delivered[origin.channel, number] = (place, topic)
         return message
+
+    def _event(self, member: Member, message: Message, error: KafkaError) -> Message | None:
+        """The application does not hear of places that it does not read."""
+        topic, code = message.topic(), error.code()
+        if topic not in member.hidden if topic else member.topics or member.beside:
+            return message
+        if code == KafkaError._PARTITION_EOF:
+            return None
+        if (topic, code) not in self._logged:
+            self._logged.add((topic, code))
+            where = f"topic {topic}" if topic else member.place.config.get("bootstrap.servers")
+            _log.warning("a place that is not read now, %s: %s", where, error)
+        if code in _GONE:
+            for stage in self._stages(member):
+                if stage.topic == topic and stage.state is State.LEFT:
+                    stage.heard = float("-inf")  # nothing can come from it any more
+        return None
 
     @staticmethod
     def _is_held(way: Way, stage: Stage, number: int, offset: int) -> bool:
@@ -118,15 +155,21 @@ class Gate:
         return any(one.is_at(left.place, left.topic) for one in way.stages)
 
     @staticmethod
-    def _put_back(stage: Stage, message: Message, why: Why) -> None:
-        """Read it again later."""
+    def _put_back(stage: Stage, message: Message, why: Why) -> bool:
+        """Have it read again later. Where that cannot be, it is delivered: this costs its order,
+        but the message may be committed already."""
         topic, number, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None and number is not None and offset is not None  # noqa: PT018
         assert stage.member is not None
         one, kept = TopicPartition(topic, number, offset), stage.member.kept
         if kept.holds(one, why) and offset > stage.returned.get(number, offset):
-            return  # of the same batch; reading goes on before it anyway
+            return True  # of the same batch; reading goes on before it anyway
+        try:
+            stage.member.client.put_back(one)
+        except KafkaException as error:
+            _log.info("%s [%d] has gone: %s", topic, number, error)
+            return False
         stage.returned[number] = offset
-        stage.member.client.put_back(one)
         # Only now: a partition that was assigned anew may have lost its pause.
         kept.keep([one], why)
+        return True

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafkaroute.backend.settings_keys import ConfigValue
-from kafkaroute.messages import OFFSET_INVALID, TopicPartition
+from kafkaroute.messages import OFFSET_INVALID, KafkaError, TopicPartition, kafka_exception
 
 from .messages import to_native_partition, to_native_partitions, to_partitions
 
@@ -72,6 +72,8 @@ class Returned:
 
     def _assign_again(self, key: tuple[str, int], offset: int) -> None:
         assignment = to_partitions(self._native.assignment())
+        if key not in {(one.topic, one.partition) for one in assignment}:
+            raise kafka_exception(KafkaError._STATE, f"{key[0]} [{key[1]}] is not assigned")
         positions = self._positions(assignment)
         for one, at in zip(assignment, positions, strict=True):
             own = (one.topic, one.partition)
