@@ -114,7 +114,7 @@ def same_name(stage: Stage) -> Script:
 
 
 def _outage_bounds(stage: Stage) -> Bounds:
-    back = stage.size.outage + 8  # the broker's start, and its clients' reconnecting
+    back = stage.away + 5  # its clients reconnect
     return bounds(
         reordered_late=None,
         producer_pause=PRODUCER_PAUSE_AFTER_REFUSAL,
@@ -126,7 +126,7 @@ def _outage_bounds(stage: Stage) -> Bounds:
     "4",
     "cluster move, the old cluster killed at that moment and back later",
     alone=True,
-    consume={"move_linger": 40.0},
+    consume={"move_linger": 180.0},
     load={"quiet": 5.0, "settle": 25.0},
     bounds=_outage_bounds,
 )
@@ -136,10 +136,12 @@ def killed_and_back(stage: Stage) -> Script:
     stage.callback(stage.clusters["A"].start)
     yield
     stage.lead_in()
+    killed = time.monotonic()
     stage.clusters["A"].kill()
     stage.move(channel, "B", new, "A killed, catalog: B")
     stage.run.sleep(stage.size.outage)
     stage.clusters["A"].start()
+    stage.away = time.monotonic() - killed
     stage.run.mark("A is back")
     stage.settled()
 

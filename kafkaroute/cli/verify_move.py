@@ -130,13 +130,16 @@ def run(options: argparse.Namespace) -> int:
     consume = _settings(options, options.consume_profile or options.profile)
     for config in (produce, consume):
         Settings.load(config)  # says what is wrong before any process starts
-    print(
-        f"{load.producers} producers and {load.groups} groups of {load.members} for "
-        f"{load.seconds:g} s: move {', '.join(options.channels)} now",
-        flush=True,
-    )
+
+    def tell(_run: object) -> None:
+        print(
+            f"{load.producers} producers and {load.groups} groups of {load.members} for "
+            f"{load.seconds:g} s: move {', '.join(options.channels)} now",
+            flush=True,
+        )
+
     try:
-        certificate = verify_move(options.channels, produce, consume, load)
+        certificate = verify_move(options.channels, produce, consume, load, during=tell)
     except WorkFailed as error:
         print(f"kafkaroute: {error}", file=sys.stderr)
         return 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -58,8 +57,6 @@ def test_the_command_certifies_a_move(real_world, tmp_path):
     try:
         assert process.stdout is not None
         assert "move kafka://" in process.stdout.readline()
-        until_reading = threading.Event()
-        until_reading.wait(5)  # processes start, the group forms
         real_world.stub.put(channel, topic=new, connection=real_world.connection(1))
         said, errors = process.communicate(timeout=90)
     finally:
