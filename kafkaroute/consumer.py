@@ -271,8 +271,10 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
                     member.client.close()
                 except BaseException as error:  # raised when all are closed
                     failure = failure or error
+            # No longer than for an answer: what is closed behind may be of a cluster that is away.
+            patience = time.monotonic() + self._router.settings.timeout
             for closer in self._closers:
-                closer.join()
+                closer.join(max(0.0, patience - time.monotonic()))
             self._closed = True
             self._members.all = ()
             self._router.forget_all()

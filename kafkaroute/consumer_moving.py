@@ -175,7 +175,10 @@ class MovingCalls(ConsumerState):
                 self._members.all = others
             return
         self._members.all = others
-        closer = threading.Thread(target=_close, args=(member,), name="kafkaroute-close")
+        # A daemon: close() waits for it, but the end of the process not for a dead cluster.
+        closer = threading.Thread(
+            target=_close, args=(member,), name="kafkaroute-close", daemon=True
+        )
         self._closers = [one for one in self._closers if one.is_alive()] + [closer]
         closer.start()
 

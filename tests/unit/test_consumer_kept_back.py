@@ -1,5 +1,6 @@
 """What a Consumer's moves keep back: read later, not lost, not paused for ever."""
 
+import threading
 import time
 from contextlib import suppress
 
@@ -451,3 +452,26 @@ def test_errors_of_the_place_that_is_read_are_told(world):
         tell_once(native, Message(None, None, None, error=KafkaError(KafkaError._TRANSPORT)))
         [event] = world.during(consumer, 0.2)
         assert event.error().code() == KafkaError._TRANSPORT
+
+
+# Closing behind.
+
+
+def test_close_does_not_wait_long_for_an_old_place_that_is_away(world):
+    with world.started(timeout=0.5) as consumer:
+        world.move(consumer, "B")
+        world.until(consumer, Phase.LEFT)
+        [native] = [spy for spy in world.backend.consumers if spy._next and spy.cluster[-1] == "A"]
+        original, back = native.close, threading.Event()
+        native.close = lambda: (back.wait(20), original())
+        longest, end = 0.0, time.monotonic() + 10
+        while Phase.DONE not in world.phases():
+            assert time.monotonic() < end
+            began = time.monotonic()
+            consumer.poll(0.02)
+            longest = max(longest, time.monotonic() - began)
+        began = time.monotonic()
+        consumer.close()
+        assert max(longest, time.monotonic() - began) < 3
+        assert not native._closed
+        back.set()
