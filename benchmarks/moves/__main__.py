@@ -63,7 +63,7 @@ def main() -> int:
     wanted = options.only.split(",") if options.only else list(SCENARIOS)
     tasks = [
         Task(SCENARIOS[number], backend, rate, folder)
-        for rate in options.rate or ("1000", "max")
+        for rate in (("small",) if options.small else options.rate or ("1000", "max"))
         for number in wanted
         for backend in options.backend or BACKENDS
     ]
@@ -93,7 +93,7 @@ def _run(tasks: list[Task], size: Size, deadline: float) -> int:
 
 
 def _side_by_side(tasks: list[Task]) -> Iterator[list[Task]]:
-    """At 1,000 messages a second the backends run beside each other, unless a broker dies."""
+    """Below the highest rate the backends run beside each other, unless a broker dies."""
     waiting: list[Task] = []
     for task in tasks:
         if task.scenario.alone or task.rate == "max":
@@ -108,9 +108,8 @@ def _side_by_side(tasks: list[Task]) -> Iterator[list[Task]]:
 
 
 def _play(task: Task, clusters: dict[str, RealCluster], size: Size) -> bool:
-    rate = None if task.rate == "max" else float(task.rate)
-    if rate is not None and size is SMALL:
-        rate = SMALL.load.rate
+    rates = {"max": None, "small": SMALL.load.rate}
+    rate = rates[task.rate] if task.rate in rates else float(task.rate)
     try:
         verdict = play(
             task.scenario, task.backend, clusters, replace(size, load=replace(size.load, rate=rate))

@@ -17,12 +17,17 @@ _HEAD = (
     "| producer pause | consumer pause | |\n"
     "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |"
 )
-_RATES = {"1000": "1,000 messages a second", "max": "The highest rate"}
+_RATES = {
+    "1000": "1,000 messages a second",
+    "max": "The highest rate",
+    "small": "In small: 2 producers, a group of 2, 200 messages a second",
+}
 
 
 def write_table(docs: Path) -> None:
     """Put the table into ``moves.md`` of `docs`, between its marks; without the page, print it."""
-    text = "\n\n".join(_part(docs / "moves", rate) for rate in _RATES)
+    parts = [_part(docs / "moves", rate) for rate in _RATES]
+    text = "\n\n".join(part for part in parts if part)
     page = docs / "moves.md"
     if not page.exists():
         print(text)
@@ -36,17 +41,20 @@ def write_table(docs: Path) -> None:
 
 
 def _part(folder: Path, rate: str) -> str:
-    rows = [f"### {_RATES[rate]}", "", _HEAD]
+    rows, missing = [], []
     for number, scenario in SCENARIOS.items():
         for backend in _BACKENDS:
             path = folder / "results" / f"{number}-{backend}-{rate}.json"
             name = f"{number}. {scenario.title}"
             if not path.exists():
-                rows.append(f"| {name} | {backend} | not run | | | | | | | | | |")
+                missing.append(f"{number} ({backend})")
                 continue
             verdict = Verdict.from_json(json.loads(path.read_text(encoding="utf-8")))
             rows.append(_row(verdict, name, f"moves/{path.stem}.svg"))
-    return "\n".join(rows)
+    if not rows:
+        return ""
+    text = "\n".join([f"### {_RATES[rate]}", "", _HEAD, *rows])
+    return f"{text}\n\nNot run: {', '.join(missing)}." if missing else text
 
 
 def _row(verdict: Verdict, name: str, picture: str) -> str:
