@@ -1,4 +1,5 @@
 # make demo: the main job.  make test: all tests.  make check: what CI runs.
+# make scenarios: the moves of docs/moves.md in small, on real Kafka (minutes; wants a quiet machine).
 # Each needs Python 3.11+, make and a package index; they create .venv and install the rest.
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BACKENDS := -e backends/confluent -e backends/kafka_python
 PROJECTS := pyproject.toml backends/confluent/pyproject.toml backends/kafka_python/pyproject.toml
 
-.PHONY: demo demo-full test lint types check clean
+.PHONY: demo demo-full test scenarios lint types check clean
 
 # Only --quiet's warnings and errors are shown; the flights' package asks for pandas, which
 # reading a CSV file does not need.
@@ -32,6 +33,9 @@ demo-full: .venv/demo
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+scenarios: .venv/dev
+	$(BIN)/python -m pytest benchmarks/moves
 
 lint: .venv/dev
 	$(BIN)/ruff check .
