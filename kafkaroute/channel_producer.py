@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .backend.contract import DeliveryCallback, HeadersInput
+from .moves.producing.tracker import Pair
 
 if TYPE_CHECKING:
     from .producer import Producer
@@ -34,13 +35,20 @@ class ChannelProducer:
         headers: HeadersInput | None = None,
     ) -> None:
         """As :meth:`kafkaroute.Producer.produce`, without the channel."""
-        pair = self._senders.get(self.name)
+        try:
+            pair: Pair | None = self._senders[self.name]
+        except KeyError:
+            pair = None
         if on_delivery is not None:
             callback = on_delivery
-        if pair is None:
+        if pair is None:  # not in the handler: its errors would show the KeyError as their cause
             pair = self._connect(self.name, reports=callback is not None)
         if callback is None and headers is None and partition == -1 and not timestamp:
-            pair[0](value, key)
+            try:
+                pair[0](value, key)
+            except Exception as error:
+                pair[2](error)
+                raise
         else:
             pair[1](value, key, partition, callback, timestamp, headers)
 

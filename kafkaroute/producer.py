@@ -88,7 +88,11 @@ class Producer(TransactionCalls):
         if pair is None:  # not in the handler: its errors would show the KeyError as their cause
             pair = self._connect(channel, reports=callback is not None)
         if callback is None and headers is None and partition == -1 and not timestamp:
-            pair[0](value, key)
+            try:
+                pair[0](value, key)
+            except Exception as error:
+                pair[2](error)
+                raise
         else:
             pair[1](value, key, partition, callback, timestamp, headers)
 

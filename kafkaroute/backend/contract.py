@@ -19,7 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ..errors import UnsupportedFeature
 from ..messages import ClusterMetadata, Headers, KafkaError, Message, Origin, TopicPartition
@@ -34,6 +34,7 @@ __all__ = [
     "Capability",
     "DeliveryCallback",
     "HeadersInput",
+    "NativeSender",
     "Sender",
 ]
 
@@ -85,12 +86,31 @@ class Sender(Protocol):
     ) -> None: ...
 
 
+class NativeSender(NamedTuple):
+    """A client library's own call, bound to a topic.
+
+    Attributes:
+        send: called as ``(value, key)``, ``(value, key, partition, on_delivery)`` or
+            ``(value, key, partition, on_delivery, None, timestamp, headers)``, always positionally.
+        refuse: called with whatever `send` raised; raises what :class:`Sender` would have raised.
+            May return: then it is the error itself.
+    """
+
+    send: Callable[..., object]
+    refuse: Callable[[Exception], object]
+
+
 class BackendProducer(ABC):
     """One native producer: one cluster, one set of settings. Thread-safe."""
 
     @abstractmethod
     def sender(self, topic: str) -> Sender:
         """A callable bound to `topic`. Cheap, never blocks, needs no broker."""
+
+    def native_sender(self, topic: str) -> NativeSender | None:
+        """What :meth:`sender` calls in the end, where that costs less; None where there is no such
+        thing. Produces the same."""
+        return None
 
     @abstractmethod
     def poll(self, timeout: float) -> int:
@@ -162,7 +182,8 @@ class BackendConsumer(ABC):
         on_lost: AssignmentCallback | None,
     ) -> None:
         """Replace the subscription (a name starting with ``^`` is a regular expression). Without
-        `on_lost`, lost partitions are reported to `on_revoke`."""
+        `on_lost`, lost partitions are reported to `on_revoke`. `on_assign` comes with an empty list
+        where the group has nothing for this member."""
 
     @abstractmethod
     def unsubscribe(self) -> None: ...

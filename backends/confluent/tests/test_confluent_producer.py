@@ -192,3 +192,40 @@ def test_what_is_produced_after_a_blocking_purge_is_not_purged(
         assert producer.close(10) == 0
         assert kept == [None]
         assert purged == [kafkaroute.KafkaError._PURGE_QUEUE] * 5
+
+
+def test_the_native_sender_fails_as_the_sender_does(
+    producer: BackendProducer, embedded_cluster: EmbeddedCluster
+) -> None:
+    native = producer.native_sender(embedded_cluster.new_topic())
+    assert native is not None
+    with pytest.raises(confluent_kafka.KafkaException) as raw:
+        native.send(b"x" * 2_000_000)
+    assert not isinstance(raw.value, kafkaroute.KafkaException)
+    with pytest.raises(kafkaroute.KafkaException):
+        native.refuse(raw.value)
+    mine = ValueError("of the application")
+    with pytest.raises(ValueError, match="of the application"):
+        native.refuse(mine)
+    producer.close(0)
+    with pytest.raises(RuntimeError) as closed:
+        native.send(b"v")
+    with pytest.raises(kafkaroute.ClosedError):
+        native.refuse(closed.value)
+
+
+def test_the_native_sender_takes_all_of_its_forms(
+    producer: BackendProducer, embedded_cluster: EmbeddedCluster
+) -> None:
+    native = producer.native_sender(embedded_cluster.new_topic())
+    assert native is not None
+    seen: list[tuple[bytes | None, int | None, tuple[int, int]]] = []
+
+    def report(_error: object, message: kafkaroute.Message) -> None:
+        seen.append((message.value(), message.partition(), message.timestamp()))
+
+    native.send(b"1", b"k")
+    native.send(b"2", b"k", 2, report)
+    native.send(b"3", b"k", 3, report, None, 1234, [("h", b"x")])
+    assert producer.flush(10) == 0
+    assert [(value, partition) for value, partition, _ in sorted(seen)] == [(b"2", 2), (b"3", 3)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...backend.contract import DeliveryCallback, HeadersInput
-from .tracker import Pair
+from .tracker import Pair, as_it_is
 from .undelivered import Undelivered
 
 __all__ = ["Hold"]
@@ -52,7 +52,7 @@ class Hold:
         def full(*message: Any) -> None:
             append(channel, *message)
 
-        return plain, full
+        return plain, full, as_it_is
 
     def append(
         self,

@@ -13,7 +13,7 @@ from ...route import Route
 from ...router import Place
 from ..events import Spot
 from .hold import Hold
-from .tracker import Desk, Pair, Tracker
+from .tracker import Desk, Pair, Tracker, as_it_is
 from .undelivered import Undelivered
 
 __all__ = ["Home", "Link", "spot_of"]
@@ -65,8 +65,10 @@ class Link:
 
     def direct(self, channel: str, topic: str) -> Pair:
         """How `channel` is sent by the client, held or not."""
-        send = self.client.sender(topic)
-        return self.tracker.pair(channel, topic, send) if self.tracked else (send, send)
+        send, native = self.client.sender(topic), self.client.native_sender(topic)
+        if self.tracked:
+            return self.tracker.pair(channel, topic, send, native)
+        return send, send, as_it_is
 
     def new_hold(self, forward: Callable[..., None]) -> Hold:
         """Begin to hold, with the bounds that the client's own queue has."""

@@ -5,24 +5,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from functools import partial as bind
+from types import MethodType
 from typing import Any, Protocol, TypeAlias
 
-from ...backend.contract import DeliveryCallback, HeadersInput, Sender
+from ...backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
 from ...messages import KafkaError, Message
 from .undelivered import ReportClock, Undelivered
 
-__all__ = ["Desk", "Full", "Pair", "Plain", "Tracker"]
+__all__ = ["Desk", "Full", "Pair", "Plain", "Refuse", "Tracker", "as_it_is"]
 
 #: Sends value and key; the rest is default.
-Plain: TypeAlias = Callable[..., None]
+Plain: TypeAlias = Callable[..., object]
 #: Sends value, key, partition, callback, timestamp, headers.
 Full: TypeAlias = Callable[..., None]
+#: Raises what the application is to see instead of what a :data:`Plain` raised, if that differs.
+Refuse: TypeAlias = Callable[[Exception], object]
 #: What produce() finds for a channel.
-Pair: TypeAlias = tuple[Plain, Full]
+Pair: TypeAlias = tuple[Plain, Full, Refuse]
 
 #: Reports of purge() and close(): the messages were given up on purpose.
 _PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+
+
+def _nobody(*_: object) -> None:
+    """Stands for no callback where there has to be one."""
+
+
+def as_it_is(_error: Exception) -> None:
+    """A :data:`Refuse` of senders that raise what the application is to see."""
 
 
 class Desk(Protocol):
@@ -72,26 +82,36 @@ class Tracker:
 
     # Sending.
 
-    def pair(self, channel: str, topic: str, send: Sender) -> Pair:
-        """The senders of `channel` over the client's own `send`."""
-        full = self._full_of(channel, send)
+    def pair(self, channel: str, topic: str, send: Sender, native: NativeSender | None) -> Pair:
+        """The senders of `channel` over the client's own `send`, or over what is below it."""
+        plain: Plain = send
+        if native is None:
+            native = NativeSender(_native_of(send), as_it_is)
+        else:
+            plain = native.send
+        full = self._full_of(channel, native)
         # A failure of a message without a wrapper tells no more than its topic, so only one
         # channel of each topic may send that way.
         if self._default is None and self._owners.setdefault(topic, channel) == channel:
-            return send, full
+            return plain, full, native.refuse
 
-        def plain(value: bytes | str | None, key: bytes | str | None) -> None:
+        def through_full(value: bytes | str | None, key: bytes | str | None) -> None:
             full(value, key, -1, None, 0, None)
 
-        return plain, full
+        return through_full, full, as_it_is
 
-    def _make_full(self) -> Callable[[str, Sender], Full]:
+    def _make_full(self) -> Callable[[str, NativeSender], Full]:
         """A factory of full senders: what is the same for all channels is kept once."""
-        desk, default, report, deliver = self._desk, self._default, self._report, self._deliver
-        nothing: tuple[object, DeliveryCallback | None] = (desk, None)  # is no callback
+        desk, default = self._desk, self._default or _nobody
+        nothing = MethodType(_nobody, desk)  # the desk is no callback
 
-        def of_channel(channel: str, send: Sender) -> Full:
+        def of_channel(channel: str, native: NativeSender) -> Full:
+            # Methods bind one thing in one small object, where partial() makes four: it is paid
+            # for each message. What they are methods of is made when there is a first one.
             known = nothing
+            deliver: Callable[..., None] | None = None
+            report: Callable[..., None] | None = None
+            send, refuse = native
 
             def full(
                 value: bytes | str | None,
@@ -101,7 +121,7 @@ class Tracker:
                 timestamp: int,
                 headers: HeadersInput | None,
             ) -> None:
-                nonlocal known
+                nonlocal known, deliver, report
                 if callback is None:
                     callback = default
                 elif self.quiet:
@@ -109,15 +129,23 @@ class Tracker:
                         self, channel, value, key, partition, callback, timestamp, headers
                     )
                     return
-                if headers is None and partition == -1 and not timestamp:
-                    last = known  # one read: other threads replace it
-                    if last[0] is not callback:
-                        known = last = (callback, bind(deliver, channel, callback))
-                    send(value, key, -1, last[1])
-                    return
-                kept = headers.copy() if headers.__class__ is list else headers
-                wrapper = bind(report, channel, callback, partition, timestamp, kept)
-                send(value, key, partition, wrapper, timestamp, headers)
+                try:
+                    if headers is None and partition == -1 and not timestamp:
+                        last = known  # one read: other threads replace it
+                        if last.__self__ is not callback:
+                            if deliver is None:
+                                deliver = self._deliverer(channel)
+                            known = last = MethodType(deliver, callback)
+                        send(value, key, -1, last)
+                        return
+                    if report is None:
+                        report = self._reporter(channel)
+                    kept = headers.copy() if headers.__class__ is list else headers
+                    wrapper = MethodType(report, (callback, partition, timestamp, kept))
+                    send(value, key, partition, wrapper, None, timestamp, headers)
+                except Exception as error:
+                    refuse(error)
+                    raise
 
             return full
 
@@ -131,18 +159,32 @@ class Tracker:
             channel = self._owners[message.topic() or ""]
             self._report(channel, None, -1, 0, None, error, message)
 
-    def _deliver(
-        self,
-        channel: str,
-        callback: DeliveryCallback | None,
-        error: KafkaError | None,
-        message: Message,
-    ) -> None:
-        """The report of a message with nothing but a callback."""
-        if error is None and callback is not None and not self.diverted:
-            callback(None, message)
-        else:
-            self._report(channel, callback, -1, 0, None, error, message)
+    def _deliverer(self, channel: str) -> Callable[..., None]:
+        """Reports of messages with nothing but a callback, which methods of it bind."""
+
+        def deliver(callback: DeliveryCallback, error: KafkaError | None, message: Message) -> None:
+            if error is None and not self.diverted:
+                callback(None, message)
+            else:
+                self._report(channel, callback, -1, 0, None, error, message)
+
+        return deliver
+
+    def _reporter(self, channel: str) -> Callable[..., None]:
+        """Reports of other messages; methods of it bind what reports do not tell."""
+
+        def report(
+            untold: tuple[DeliveryCallback, int, int, HeadersInput | None],
+            error: KafkaError | None,
+            message: Message,
+        ) -> None:
+            callback, partition, timestamp, headers = untold
+            if error is None and not self.diverted:
+                callback(None, message)
+            else:
+                self._report(channel, callback, partition, timestamp, headers, error, message)
+
+        return report
 
     def _report(
         self,
@@ -154,6 +196,8 @@ class Tracker:
         error: KafkaError | None,
         message: Message,
     ) -> None:
+        if callback is _nobody:
+            callback = None
         if error is not None and (self.rescuing or error.code() not in _PURGED):
             latency = message.latency() or 0.0
             bounds = self.clock.bounds(latency)
@@ -219,3 +263,20 @@ class Tracker:
         """How many messages are collected."""
         collected = self._collected
         return len(collected) if collected else 0
+
+
+def _native_of(send: Sender) -> Callable[..., None]:
+    """A backend's sender that is called as a :class:`NativeSender` is."""
+
+    def native(
+        value: bytes | str | None,
+        key: bytes | str | None,
+        partition: int,
+        on_delivery: DeliveryCallback | None,
+        _unused: None = None,
+        timestamp: int = 0,
+        headers: HeadersInput | None = None,
+    ) -> None:
+        send(value, key, partition, on_delivery, timestamp, headers)
+
+    return native

@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any
 
 import confluent_kafka
 
-from kafkaroute.backend.contract import BackendProducer, DeliveryCallback, HeadersInput, Sender
+from kafkaroute.backend.contract import (
+    BackendProducer,
+    DeliveryCallback,
+    HeadersInput,
+    NativeSender,
+    Sender,
+)
 from kafkaroute.backend.settings_keys import ConfigValue
 from kafkaroute.messages import ClusterMetadata, TopicPartition
 
@@ -59,8 +66,8 @@ class ConfluentProducer(BackendProducer):
         self._in_transaction = False
 
     def sender(self, topic: str) -> Sender:
-        # The hot path. Positional, because the native call parses keywords slower than Python
-        # does; the callback in `callback`, because callback=None would hide `on_delivery`.
+        # Positional, because the native call parses keywords slower than Python does; the callback
+        # in `callback`, because callback=None would hide `on_delivery`.
         produce = self._native.produce
 
         def send(
@@ -81,6 +88,9 @@ class ConfluentProducer(BackendProducer):
                 self._raise(error)
 
         return send
+
+    def native_sender(self, topic: str) -> NativeSender:
+        return NativeSender(partial(self._native.produce, topic), self._raise)
 
     def _raise(self, error: Exception) -> Any:
         replacement = translated(error, closed=self._closed)
