@@ -225,6 +225,7 @@ class MovingCalls(ConsumerState):
         return bound
 
     def _assigned(self, member: Member, partitions: list[TopicPartition]) -> None:
+        member.settled = True
         kept = self._moves.gate.came(member, partitions)
         kept += [(one, Why.AWAITED) for one in self._held_by_others(member, partitions)]
         kept += [(one, Why.REFUSED) for one in self._refusals.came(partitions, member.topics)]
@@ -285,6 +286,7 @@ class MovingCalls(ConsumerState):
     ) -> None:
         if member not in self._members.all:
             return  # closed behind, after its move
+        member.settled = _is_cooperative(member)  # else the group gives all shares anew
         self._moves.gate.went(member, partitions)
         context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
         if shown := member.shown(partitions):

@@ -28,6 +28,8 @@ class Member:
         paused: what the application paused, as (topic, partition).
         kept: what kafkaroute does not let be read for now.
         cluster_id: the Kafka cluster's id, where somebody has asked.
+        settled: the group has said what this member's share is (perhaps nothing), and no rebalance
+            has taken it back since.
         subscribed: what the native consumer was told last.
         joined: topics whose notes of other members were read.
     """
@@ -46,6 +48,7 @@ class Member:
         "origins",
         "paused",
         "place",
+        "settled",
         "subscribed",
         "topics",
     )
@@ -64,6 +67,7 @@ class Member:
         self.paused: set[tuple[str, int]] = set()
         self.kept = KeptBack(client, self.paused)
         self.cluster_id: str | None = None
+        self.settled = False
         self.subscribed: list[str] = []
         self.joined: set[str] = set()
         self.idle_until = 0.0

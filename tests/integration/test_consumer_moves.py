@@ -149,12 +149,23 @@ class Group:
         return [e.phase for e in self.events if channel in {None, e.channel}]
 
     def await_phase(self, phase, count, timeout=30):
-        self.world.wait(
-            lambda: self.errors or self.phases().count(phase) >= count,
-            timeout,
-            f"{phase} {count} times; so far {self.phases()}",
-        )
+        until = time.monotonic() + timeout
+        while not self.errors and self.phases().count(phase) < count:
+            if time.monotonic() > until:
+                pytest.fail(f"no {phase} {count} times; {self.phases()}; {self.standing()}")
+            time.sleep(0.02)
         assert not self.errors, self.errors
+
+    def standing(self):
+        """What each member's native consumers have, for whoever has to find out why."""
+        found = []
+        for consumer, *_ in self._running:
+            for member in consumer._members.all:
+                own = member.client.assignment()
+                positions = [(p.topic, p.partition, p.offset) for p in member.client.position(own)]
+                kept = {key: [why.name for why in whys] for key, whys in member.kept._why.items()}
+                found.append((positions, member.paused, kept, member.kept._silent, member.wanted()))
+        return found
 
     def await_all(self, channel, sent, timeout=30):
         def complete():
@@ -172,7 +183,7 @@ class Group:
             for key, count in sent.items()
             if (missing := sorted(set(range(count)) - set(self.read[channel, key])))
         }
-        assert not lost, (lost, dict(sent), [str(e) for e in self.events])
+        assert not lost, (lost, dict(sent), [str(e) for e in self.events], self.standing())
 
     def reordered(self, channel):
         """First readings that came after a higher number of the same key."""

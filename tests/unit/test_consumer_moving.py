@@ -648,3 +648,17 @@ def test_events_are_told_outside_the_turn(world):
         world.until(consumer, Phase.LEFT)
         assert len(answers) >= 4
     await_no_scouts(world)
+
+
+def test_a_rebalance_does_not_count_as_quiet(world, reading):
+    """Nothing can come from the old place while its group deals out the partitions."""
+    consumer = reading
+    world.move(consumer, "B")
+    world.until(consumer, Phase.LINGERING)
+    old = next(member for member in consumer._members.all if member.left)
+    assert old.settled
+    old.settled = False
+    world.during(consumer, 1.5)
+    assert Phase.DONE not in world.phases()
+    old.settled = True
+    world.until(consumer, Phase.DONE)

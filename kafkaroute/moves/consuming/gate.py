@@ -58,6 +58,7 @@ class Gate:
         """The group gave partitions to `member`: those that must be kept back for now."""
         kept = []
         for stage in self._stages(member):
+            stage.heard = time.monotonic()  # what could not be read during the rebalance may come
             for one in partitions:
                 if one.topic != stage.topic:
                     continue

@@ -38,11 +38,13 @@ class Standing(NamedTuple):
             before any.
         silent: partitions that are paused, or kept back.
         begun: partition → offset where reading began; -1 where that was the end, whatever it was.
+        settled: the group is not dealing out its partitions just now, as far as the member knows.
     """
 
     positions: Mapping[int, int]
     silent: Collection[int] = ()
     begun: Mapping[int, int] = {}
+    settled: bool = True
 
 
 class _Progress:
@@ -83,6 +85,8 @@ class Leaving:
         patience: seconds without progress (``drain_timeout``).
         takeover: seconds after which partitions of a dead member belong to another one
             (``session.timeout.ms``).
+        rebalance: seconds that a rebalance may take (``max.poll.interval.ms``, which KIP-62 makes
+            the rebalance timeout): until it is over, nobody reads.
         commits: the group is known to commit.
     """
 
@@ -93,6 +97,7 @@ class Leaving:
         since: float,
         patience: float,
         takeover: float,
+        rebalance: float,
         *,
         commits: bool,
     ) -> None:
@@ -101,6 +106,7 @@ class Leaving:
         self.since = since
         self._patience = patience
         self._takeover = takeover
+        self._rebalance = rebalance
         self.commits = commits
         self._ends = Ends(since)
         self._cut: Mapping[int, int] | None = None
@@ -153,13 +159,17 @@ class Leaving:
                     self._decide(Outcome.UNREAD, self._ends.unread() or self._standing())
             elif self._is_own_business(look) and self._own_is_done():
                 self._decide(Outcome.DRAINED, ())
-            elif self._others.still(now) >= self._patience + self._takeover and self._own_is_done():
+            elif self._others.still(now) >= self._wait(standing) and self._own_is_done():
                 self._decide(Outcome.UNCOMMITTED, self._ends.unread())
         return self.outcome
 
+    def _wait(self, standing: Standing) -> float:
+        """Seconds without progress of other members after which nobody is expected to make any."""
+        return self._patience + self._takeover + (0.0 if standing.settled else self._rebalance)
+
     def waits_for_others(self, now: float) -> bool:
         """Whether this member is done, and it is time to exchange notes with the others."""
-        if not (self._reported and self.commits and self._own_is_done()) or self.outcome:
+        if self._reported is None or not self.commits or not self._own_is_done() or self.outcome:
             return False
         if now < self._exchange_at:
             return False
@@ -185,7 +195,7 @@ class Leaving:
             look is not None
             and look.reached
             and look.at >= self.since
-            and bool(self._reported)
+            and self._reported is not None
             and all(
                 number in self._ends.ends or self._said.get(number, -1) >= one.high
                 for number, one in look.partitions.items()

@@ -359,17 +359,11 @@ class ConsumerMoves:
 
     # --- linger -----------------------------------------------------------------------------
 
-    def _linger_seconds(self) -> float:
-        settings = self._settings
-        if settings.move_linger is not None:
-            return settings.move_linger
-        return max(600.0, 10 * settings.ttl, min(settings.max_stale, 3600.0))
-
     def _linger(self, way: Way, now: float) -> None:
         for stage in list(way.left):
             if stage.late and now - stage.heard >= _BURST:
                 self._tell_late(way, stage)
-            if not stage.asked and now - stage.heard >= self._linger_seconds():
+            if not stage.asked and now - stage.heard >= self._scouting.linger(stage):
                 self._finish(way, stage)
 
     def _tell_late(self, way: Way, stage: Stage) -> None:

@@ -11,11 +11,9 @@ from ...settings import Settings
 from ..scout import Scout
 from .leaving import Leaving
 from .stages import Stage, Way
+from .standing import rebalance_seconds, session_seconds
 
 __all__ = ["Scouting"]
-
-#: librdkafka's default for session.timeout.ms.
-_SESSION = 45_000.0
 
 
 class Scouting:
@@ -36,6 +34,16 @@ class Scouting:
             return old.route.max_age
         return max(settings.ttl, 300.0)
 
+    def linger(self, left: Stage) -> float:
+        """Seconds without a message after which `left` is watched no more."""
+        settings = self._settings
+        seconds = settings.move_linger
+        if seconds is None:
+            seconds = max(600.0, 10 * settings.ttl, min(settings.max_stale, 3600.0))
+        # While the group deals out its partitions, nothing can come.
+        settled = left.member is None or left.member.settled
+        return seconds + (0.0 if settled else rebalance_seconds(left.place))
+
     def leave(self, head: Stage, since: float, *, commits: bool) -> Leaving:
         """Begin to look whether `head` is empty; `since`: time.monotonic() from which on it
         counts."""
@@ -44,10 +52,15 @@ class Scouting:
             scout = self._scouts[place] = Scout(get_backend(place.backend), place.config)
             self._topics[place] = set()
         self._topics[place].add(head.topic)
-        session = place.config.get("session.timeout.ms", _SESSION)
-        takeover = float(session) if isinstance(session, int | float | str) else _SESSION
-        patience = self._settings.drain_timeout
-        return Leaving(scout, head.topic, since, patience, takeover / 1000, commits=commits)
+        return Leaving(
+            scout,
+            head.topic,
+            since,
+            self._settings.drain_timeout,
+            session_seconds(place),
+            rebalance_seconds(place),
+            commits=commits,
+        )
 
     def keep(self, heads: Iterable[Stage]) -> None:
         """Look at nothing but these from now on."""

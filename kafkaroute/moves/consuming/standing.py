@@ -12,11 +12,22 @@ from ...router import Place
 from .leaving import Standing
 from .stages import Stage
 
-__all__ = ["auto_commits", "commit_stored", "partitions_of", "standing_of", "standings"]
+__all__ = [
+    "auto_commits",
+    "commit_stored",
+    "partitions_of",
+    "rebalance_seconds",
+    "session_seconds",
+    "standing_of",
+    "standings",
+]
 
 _RESET = "auto.offset.reset"
 #: librdkafka's names for it; the first is its default.
 _AT_END = frozenset({"largest", "latest", "end"})
+
+#: librdkafka's defaults for session.timeout.ms and max.poll.interval.ms.
+_SESSION, _POLL_INTERVAL = 45_000, 300_000
 
 _log = logging.getLogger("kafkaroute.moves")
 
@@ -24,6 +35,21 @@ _log = logging.getLogger("kafkaroute.moves")
 def auto_commits(place: Place) -> bool:
     """Whether the native consumers of `place` commit by themselves (librdkafka's default)."""
     return str(place.config.get("enable.auto.commit", True)).lower() in {"true", "1"}
+
+
+def session_seconds(place: Place) -> float:
+    """After how long the group of `place` misses a member that is gone."""
+    return _seconds(place, "session.timeout.ms", _SESSION)
+
+
+def rebalance_seconds(place: Place) -> float:
+    """How long a rebalance of the group may take; max.poll.interval.ms is its timeout (KIP-62)."""
+    return _seconds(place, "max.poll.interval.ms", _POLL_INTERVAL)
+
+
+def _seconds(place: Place, key: str, default: int) -> float:
+    value = place.config.get(key, default)
+    return float(value if isinstance(value, int | float | str) else default) / 1000
 
 
 def commit_stored(member: Member) -> None:
@@ -61,7 +87,7 @@ def standing_of(stage: Stage) -> Standing:
     if not stage.by_move and stage.place.config.get(_RESET, "latest") in _AT_END:
         begun = dict.fromkeys((one.partition for one in own), -1)
     positions = {one.partition: one.offset for one in member.client.position(own)}
-    return Standing(positions, silent, begun)
+    return Standing(positions, silent, begun, member.settled)
 
 
 def standings(member: Member, topics: Collection[str]) -> dict[tuple[str, int], int]:

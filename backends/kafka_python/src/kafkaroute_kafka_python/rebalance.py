@@ -35,7 +35,9 @@ class Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # untyped
         self._lost = lost
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        await self._hand_over(self._assigned, assigned)
+        # Also an empty list: the group has nothing for this member.
+        partitions = sorted(assigned)
+        await self._pump.post(lambda: self._assigned(partitions))
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         await self._hand_over(self._revoked, revoked)

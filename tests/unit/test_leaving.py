@@ -1,0 +1,53 @@
+"""When an old place counts as read, from what a scout sees: no clock but the test's."""
+
+import pytest
+
+from kafkaroute.moves.consuming.leaving import Leaving, Outcome, Standing
+from kafkaroute.moves.drainage import Extent, Look
+
+PATIENCE, SESSION, REBALANCE = 2.0, 6.0, 60.0
+
+
+class StillScout:
+    """Sees the same at each look: two partitions, of which the group has read half."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.reported = None
+
+    def watch(self, topic): ...
+
+    def ask(self): ...
+
+    def report(self, topic, positions):
+        self.reported = dict(positions)
+
+    def latest(self, topic):
+        return Look(topic, self.now, partitions={n: Extent(5, 0, 10) for n in (0, 1)})
+
+
+@pytest.fixture
+def decided_after():
+    """Until when a member that owns nothing waits for the others."""
+
+    def seconds(settled):
+        scout = StillScout()
+        leaving = Leaving(scout, "orders", 0.0, PATIENCE, SESSION, REBALANCE, commits=True)
+        while leaving.outcome is None and scout.now < 1000:
+            scout.now += 0.5
+            leaving.step(scout.now, Standing({}, settled=settled(scout.now)))
+        assert leaving.outcome is Outcome.UNCOMMITTED
+        assert [(one.partition, one.offset) for one in leaving.partitions] == [(0, 5), (1, 5)]
+        return scout.now
+
+    return seconds
+
+
+def test_members_that_stand_still_are_waited_for_until_others_had_replaced_them(decided_after):
+    assert PATIENCE + SESSION <= decided_after(lambda now: True) <= PATIENCE + SESSION + 1
+
+
+def test_while_the_group_deals_out_its_partitions_nobody_is_given_up(decided_after):
+    """After members were killed the group waited for two session time-outs; nobody read."""
+    assert decided_after(lambda now: now > 30) >= 30
+    assert decided_after(lambda now: False) >= PATIENCE + SESSION + REBALANCE
