@@ -43,8 +43,9 @@ _CHANGE_DELAY = 1.0
 _SHORT_DELAY = 0.05
 #: The same when routes were only confirmed: their age is all that changes in the file.
 _CONFIRM_DELAY = 60.0
-#: A write that takes t seconds is followed by none for so many times t.
-_REST = 20.0
+#: A write that takes t seconds is followed by none for so many times t; by one that a killed
+#: consumer depends on, after t.
+_REST, _SHORT_REST = 20.0, 1.0
 #: Seconds to wait for another process's write.
 _LOCK_PATIENCE = 2.0
 
@@ -68,7 +69,8 @@ class Snapshot:
         self._providers: dict[str, Provider] = {}
         self._warned: set[str] = set()
         self._next_write: float | None = None
-        self._rest_until = float("-inf")
+        #: When the last write ended, and the seconds that it took.
+        self._wrote = (float("-inf"), 0.0)
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._refresher.adopt(self)
@@ -104,7 +106,9 @@ class Snapshot:
         """Something is new: write in a while; `soon`, if the process may not live so long; or some
         time, if routes were only confirmed."""
         delay = (_SHORT_DELAY if soon else _CHANGE_DELAY) if changed else _CONFIRM_DELAY
-        due = max(self._refresher.clock() + delay, self._rest_until)
+        ended, took = self._wrote
+        rest = took * (_SHORT_REST if soon else _REST)
+        due = max(self._refresher.clock() + delay, ended + rest)
         with self._lock:
             if self._next_write is not None and self._next_write <= due:
                 return
@@ -151,8 +155,7 @@ class Snapshot:
                         self.touch(changed=True)
             except OSError as error:
                 self._warn("write", "snapshot %s cannot be written: %s", self.path, error.strerror)
-            took = time.monotonic() - started
-            self._rest_until = self._refresher.clock() + _REST * took
+            self._wrote = self._refresher.clock(), time.monotonic() - started
 
     def _write(self, own: Mapping[str, list[SavedRoute]]) -> None:
         now = self._wall()

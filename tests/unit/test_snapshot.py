@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -210,6 +211,28 @@ def test_many_changes_make_one_write(path):
         process.cache.get(name)
     process.pass_time(5)
     assert len(written) == 1
+
+
+def test_a_slow_disk_makes_only_that_wait_which_can(path):
+    process = Process(path)
+    writes = []
+
+    def slow():
+        writes.append(process.clock.now)
+        time.sleep(0.1)
+        return []
+
+    process.snapshot.attach("another", slow)
+    process.snapshot.touch(changed=True)
+    process.pass_time(1.5)
+    process.snapshot.touch(changed=True)
+    process.pass_time(1.4)
+    assert len(writes) == 1
+    process.snapshot.touch(changed=True, soon=True)
+    process.pass_time(0.1)
+    process.snapshot.touch(changed=True, soon=True)
+    process.pass_time(0.3)
+    assert len(writes) == 3
 
 
 def test_confirmations_are_written_now_and_then(path):
