@@ -1,0 +1,49 @@
+"""What a result was measured on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+__all__ = ["describe"]
+
+_PACKAGES = (
+    *("kafkaroute", "confluent-kafka", "kafka-python", "crc32c"),
+    *("aiokafka", "faststream", "requests"),
+)
+
+
+def describe(broker: str) -> dict[str, Any]:
+    """Processor, interpreter, versions; how busy the machine was before the first run."""
+    return {
+        "measured": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "broker": f"{broker}, in a process of its own on the same machine",
+        "processor": f"{_processor()}, {os.cpu_count()} logical processors",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "packages": ", ".join(_versions()),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return found
