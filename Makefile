@@ -1,14 +1,17 @@
 # make demo: the main job.  make test: all tests.  make check: what CI runs.
 # make scenarios: the moves of docs/moves.md in small, on real Kafka (minutes; wants a quiet machine).
+# make bench: what it costs (five minutes; wants a quiet machine; BENCH='--kafka' for a real Kafka).
 # Each needs Python 3.11+, make and a package index; they create .venv and install the rest.
 
 PYTHON ?= python3
+# Tests mostly wait, for brokers and clocks: more at once than there are cores.
+WORKERS ?= 3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 BACKENDS := -e backends/confluent -e backends/kafka_python
 PROJECTS := pyproject.toml backends/confluent/pyproject.toml backends/kafka_python/pyproject.toml
 
-.PHONY: demo demo-full test scenarios lint types check clean
+.PHONY: demo demo-full test scenarios bench lint types check clean
 
 # Only --quiet's warnings and errors are shown; the flights' package asks for pandas, which
 # reading a CSV file does not need.
@@ -25,6 +28,12 @@ PROJECTS := pyproject.toml backends/confluent/pyproject.toml backends/kafka_pyth
 	@$(PIP) install --quiet -e '.[server,demo,dev]' $(BACKENDS)
 	@touch $@
 
+.venv/bench: .venv/dev
+	@echo "Adding what is measured beside kafkaroute …"
+	@$(PIP) install --quiet -e '.[server,demo,dev,bench]' $(BACKENDS) || \
+		echo "Some peers could not be installed; the result says which were not measured."
+	@touch $@
+
 demo: .venv/demo
 	$(BIN)/python -m examples.demo
 
@@ -32,10 +41,13 @@ demo-full: .venv/demo
 	$(BIN)/python -m examples.demo --full
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 scenarios: .venv/dev
 	$(BIN)/python -m pytest benchmarks/moves
+
+bench: .venv/bench
+	$(BIN)/python -m benchmarks.suite run $(BENCH)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

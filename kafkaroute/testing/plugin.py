@@ -18,8 +18,8 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import NoReturn
+from dataclasses import asdict, dataclass, field
+from typing import Any, NoReturn
 
 import pytest
 
@@ -33,6 +33,7 @@ __all__ = ["REQUIRE_KAFKA", "embedded_cluster", "real_cluster", "real_clusters"]
 pytest.register_assert_rewrite("kafkaroute.testing.conformance")
 
 REQUIRE_KAFKA = "KAFKAROUTE_REQUIRE_KAFKA"
+_WORKERS_KEY = "kafkaroute"
 
 
 @dataclass
@@ -43,12 +44,32 @@ class _Outcome:
     missing: str | None = None
     deviations: list[str] = field(default_factory=list)
 
+    def add(self, way: str | None, missing: str | None, deviations: list[str]) -> None:
+        """What a worker of pytest-xdist found."""
+        self.way, self.missing = way or self.way, missing or self.missing
+        self.deviations += [one for one in deviations if one not in self.deviations]
+
 
 _OUTCOME = pytest.StashKey[_Outcome]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_OUTCOME] = _Outcome()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a worker of pytest-xdist found is told by the process above it."""
+    found = getattr(node, "workeroutput", {}).get(_WORKERS_KEY)
+    if found is not None:
+        node.config.stash[_OUTCOME].add(**found)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    outcome = session.config.stash.get(_OUTCOME, None)
+    if output is not None and outcome is not None:
+        output[_WORKERS_KEY] = asdict(outcome)
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,12 @@ def test_embedded(embedded_cluster):
 def run_without_kafka(tmp_path):
     (tmp_path / "test_suite.py").write_text(SUITE)
 
-    def run(**extra):
+    def run(*arguments, **extra):
         env = {name: value for name, value in os.environ.items() if "KAFKA" not in name}
         env |= {"KAFKA_HOME": str(tmp_path), **extra}
         command = [sys.executable, "-m", "pytest", "-p", "kafkaroute.testing.plugin", "-q"]
         command += ["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+        command += arguments
         return subprocess.run(
             command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
         )
@@ -49,6 +50,14 @@ def test_tests_that_need_kafka_are_skipped_with_one_line(run_without_kafka):
 
 def test_they_fail_where_kafka_is_required(run_without_kafka):
     done = run_without_kafka(KAFKAROUTE_REQUIRE_KAFKA="1")
+    assert done.returncode == 1
+    assert "1 passed, 2 errors" in done.stdout
+    [line] = visible_lines(done.stdout)
+    assert "failed" in line
+
+
+def test_workers_tell_what_they_found(run_without_kafka):
+    done = run_without_kafka("-n", "2", KAFKAROUTE_REQUIRE_KAFKA="1")
     assert done.returncode == 1
     assert "1 passed, 2 errors" in done.stdout
     [line] = visible_lines(done.stdout)
