@@ -293,13 +293,7 @@ def down_with_previous(stage: Stage) -> Script:
     stage.topic("B")
     yield
     stage.lead_in()
-    before = {
-        "topic": old,
-        "connection": stage.clusters["A"].client_config(),
-        "credentials": {},
-        "until": "2999-01-01T00:00:00Z",
-    }
-    _down_during_move(stage, previous=[before])
+    _down_during_move(stage, previous=[stage.earlier("A", old)])
 
 
 @scenario("12", "the catalog hangs during the move")
@@ -390,13 +384,17 @@ def random_moves(stage: Stage) -> Script:
     places = [("A", stage.topic("A")), ("A", stage.topic("A")), ("B", stage.topic("B"))]
     places.append(("B", stage.topic("B")))
     here = places[0]
-    channel = stage.channel(*here)
+    channel = stage.channel(*here, generation=1)
     chance = random.Random(16)
     yield
     stage.lead_in()
-    for _ in range(stage.size.moves):
+    previous: list[dict[str, Any]] = []
+    for generation in range(1, stage.size.moves + 1):
+        # A place may come and go between two questions, so the answer names them all.
+        previous.append({**stage.earlier(*here), "generation": generation})
         here = chance.choice([place for place in places if place != here])
-        stage.move(channel, *here, f"{here[0]}{places.index(here) % 2 + 1}")
+        more = {"generation": generation + 1, "previous": list(previous)}
+        stage.move(channel, *here, f"{here[0]}{places.index(here) % 2 + 1}", **more)
         stage.run.sleep(chance.uniform(0.5, TTL + WINDOW))
     stage.run.sleep(TTL + WINDOW + 6 + stage.size.tail)
 

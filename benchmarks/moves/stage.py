@@ -140,6 +140,15 @@ class Stage(contextlib.ExitStack):
         self.place(channel, cluster, topic, **more)
         self.run.mark(what or f"catalog: {cluster}")
 
+    def earlier(self, cluster: str, topic: str) -> dict[str, Any]:
+        """A place as an answer's `previous` names it."""
+        return {
+            "topic": topic,
+            "connection": self.clusters[cluster].client_config(),
+            "credentials": {},
+            "until": "2999-01-01T00:00:00Z",
+        }
+
     # Waiting, while the load runs.
 
     def members(self) -> int:
