@@ -57,7 +57,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     try:
-        import jinja2  # noqa: F401  # the service imports these
+        import httptools  # noqa: F401  # the service imports these
+        import jinja2  # noqa: F401
         import jwt  # noqa: F401
         import uvicorn
     except ModuleNotFoundError as error:
@@ -71,12 +72,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
     from ..server.app import CatalogApp
     from ..server.audit import AuditFile, AuditLog
-    from ..server.connection import guarded
-    from ..server.http import MAX_HEADER_BYTES
+    from ..server.connection import served_by
     from ..server.stores import open_store
     from ..server.tls import tls_settings
 
@@ -87,20 +85,7 @@ def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
         store.on_change(lambda: _warn_when_open(store, options.host))
     audit = AuditFile(options.audit) if options.audit is not None else None
     app = CatalogApp(store, observers=[AuditLog(audit.write)] if audit is not None else [])
-    config = uvicorn.Config(
-        app,
-        lifespan="on",
-        http=guarded(H11Protocol),  # h11 bounds what a request's head may hold
-        ws="none",
-        # The peer's address proves which proxy's headers are believed: nobody may write another.
-        proxy_headers=False,
-        log_config=None,  # logging is set up above
-        access_log=False,  # it would write whole query strings
-        server_header=False,
-        h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
-        timeout_graceful_shutdown=5,
-        **tls,
-    )
+    config = uvicorn.Config(**served_by(app), **tls)  # logging is set up above
     listener = _listen(options.host, options.port)
     # uvicorn raises the signal that stopped it once more; by then it is answered.
     previous = {

@@ -65,23 +65,29 @@ class Answers:
 
         A million clients of one caller, each with a name of its own, are one answer.
         """
+        kept = self.kept(state, caller, query)
+        if kept is not None:
+            return kept
         query = plain_query(state, query)
         key = (caller, query)
-        kept = self._kept.get(key)
-        now = self._clock()
-        secrets = secret_changes()
-        if (
-            kept is not None
-            and kept.state is state
-            and kept.secrets == secrets
-            and now < kept.until
-        ):
-            return kept
+        until = self._clock() + _KEPT_FOR
         self._kept.pop(key, None)
-        made = self._kept[key] = _render(state, caller, query, secrets, now + _KEPT_FOR)
+        made = self._kept[key] = _render(state, caller, query, secret_changes(), until)
         if len(self._kept) > _MAX_KEPT:
             del self._kept[next(iter(self._kept))]
         return made
+
+    def kept(self, state: State, caller: str | None, query: bytes) -> Rendered | None:
+        """As :meth:`rendered`; None where that has to be made."""
+        kept = self._kept.get((caller, plain_query(state, query)))
+        if (
+            kept is not None
+            and kept.state is state
+            and kept.secrets == secret_changes()
+            and self._clock() < kept.until
+        ):
+            return kept
+        return None
 
     def respond(self, state: State, identity: Identity, request: Request) -> Response:
         found = self.rendered(state, identity.name, request.query)

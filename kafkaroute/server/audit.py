@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -10,9 +11,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from json.encoder import encode_basestring_ascii as _text
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
 
+from ..catalog.rules import Told
 from .http import Request, Response
 
 __all__ = ["AuditFile", "AuditLog"]
@@ -22,34 +25,52 @@ _log = logging.getLogger("kafkaroute.server")
 #: What strangers choose is cut.
 _MAX_TEXT = 500
 _MAX_CHANNELS = 100
+#: Longer queries are not looked into.
+_MAX_QUERY = 4096
+_CLIENT_ID = b"client_id="
 _CHANNEL = re.compile(r"channel(\[\d{1,6}\])?")
 #: Seconds between two looks whether the file was moved away, and two complaints.
 _LOOK_EVERY = 1.0
 _COMPLAIN_EVERY = 60.0
 
 
-#: Made once: json.dumps() makes an encoder for each call.
+#: Made once: json.dumps() makes an encoder for each call. ASCII: what strangers choose must not
+#: steer a terminal.
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
-class _Asked(NamedTuple):
-    channels: tuple[str, ...]
-    profile: str
-    intent: str
-    client_id: str
-
-
 @lru_cache(maxsize=4096)
-def _asked(query: bytes) -> _Asked:
+def _about(query: bytes, told: tuple[Told, ...]) -> str:
+    """What a question and its answer say, as the inside of a JSON object.
+
+    Kept, for it is most of a line's work; so the client's name must not be in `query`.
+    """
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     named = {name: value[:_MAX_TEXT] for name, value in pairs}
-    channels = [value[:_MAX_TEXT] for name, value in pairs if _CHANNEL.fullmatch(name)]
-    return _Asked(
-        tuple(channels[:_MAX_CHANNELS]),
-        named.get("config_profile", ""),
-        named.get("intent", ""),
-        named.get("client_id", ""),
-    )
+    entry: dict[str, Any] = {}
+    if told:
+        entry["channels"] = [
+            {"channel": one.channel[:_MAX_TEXT], "generation": one.generation}
+            for one in told[:_MAX_CHANNELS]
+        ]
+    else:
+        asked = [value[:_MAX_TEXT] for name, value in pairs if _CHANNEL.fullmatch(name)]
+        if asked:
+            entry["channels"] = [{"channel": channel} for channel in asked[:_MAX_CHANNELS]]
+    for key, name in (("profile", "config_profile"), ("intent", "intent")):
+        if text := named.get(name):
+            entry[key] = text
+    return f",{_encoded(entry)[1:-1]}" if entry else ""
+
+
+def _client_id(query: bytes) -> tuple[bytes, str]:
+    """The query without the client's name for itself, and that name."""
+    if _CLIENT_ID not in query:
+        return query, ""
+    parts = query.split(b"&")
+    names = [part[len(_CLIENT_ID) :] for part in parts if part.startswith(_CLIENT_ID)]
+    rest = b"&".join(part for part in parts if not part.startswith(_CLIENT_ID))
+    return rest, unquote_plus(names[-1].decode("latin-1"))[:_MAX_TEXT] if names else ""
 
 
 class AuditLog:
@@ -70,40 +91,45 @@ class AuditLog:
     ) -> None:
         self._write = write
         self._clock = clock
+        self._second = (-1, "")
 
     def __call__(self, request: Request, response: Response) -> None:
         client = request.scope.get("client")
-        entry: dict[str, Any] = {
-            "at": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
-            "status": response.status,
-            "method": request.method[:_MAX_TEXT],
-            "path": request.path[:_MAX_TEXT],
-            "from": client[0] if client else None,
-            "caller": request.identity.name if request.identity is not None else None,
-        }
-        asked = _asked(request.query) if len(request.query) <= 4096 else _asked(b"")
-        if response.told:
-            entry["channels"] = [
-                {"channel": told.channel[:_MAX_TEXT], "generation": told.generation}
-                for told in response.told[:_MAX_CHANNELS]
-            ]
-        elif asked.channels:
-            entry["channels"] = [{"channel": channel} for channel in asked.channels]
-        for name in ("profile", "intent", "client_id"):
-            if text := getattr(asked, name):
-                entry[name] = text
-        entry.update(request.notes)
+        identity = request.identity
+        caller = identity.name if identity is not None else None
+        query = request.query
+        rest, client_id = _client_id(query) if len(query) <= _MAX_QUERY else (b"", "")
+        line = (
+            f'{{"at":"{self._at()}","status":{response.status}'
+            f',"method":{_text(request.method[:_MAX_TEXT])}'
+            f',"path":{_text(request.path[:_MAX_TEXT])}'
+            f',"from":{"null" if not client else _text(client[0])}'
+            f',"caller":{"null" if caller is None else _text(caller)}{_about(rest, response.told)}'
+        )
+        if client_id:
+            line += f',"client_id":{_text(client_id)}'
+        if request.notes:
+            line += f",{_encoded(request.notes)[1:-1]}"
         forwarded = request.headers.get(b"x-forwarded-for")
         if forwarded is not None:
-            entry["forwarded_for"] = forwarded.decode("latin-1")[-_MAX_TEXT:]
-        # ASCII: what strangers choose must not steer a terminal.
-        self._write(_encoded(entry))
+            line += f',"forwarded_for":{_text(forwarded.decode("latin-1")[-_MAX_TEXT:])}'
+        self._write(f"{line}}}")
+
+    def _at(self) -> str:
+        now = self._clock()
+        second = int(now)
+        if second != self._second[0]:
+            told = datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
+            self._second = (second, told)
+        return f"{self._second[1]}.{int((now - second) * 1000):03d}+00:00"
 
 
 class AuditFile:
     """Appends lines to a file that only its owner may read; follows it when it is moved away.
 
-    A line that cannot be written is lost, and the service goes on: the log says so once a minute.
+    The lines of one turn of the event loop are one writing, at its end: before the loop waits for
+    anything. A line that cannot be written is lost, and the service goes on: the log says so once a
+    minute.
 
     Raises:
         OSError: the file cannot be opened at the start.
@@ -112,6 +138,7 @@ class AuditFile:
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
+        self._lines: list[str] = []
         self._lost = 0
         self._complained: float | None = None
         self._looked = clock()
@@ -121,15 +148,33 @@ class AuditFile:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def write(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) > 1:
+            return  # its writing is on the way
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what is kept back."""
+        if not self._lines:
+            return
+        self._lines.append("")
+        left = "\n".join(self._lines).encode()
+        self._lines.clear()
         try:
             now = self._clock()
             if now - self._looked >= _LOOK_EVERY:
                 self._looked = now
                 self._follow()
-            # One call: lines of several processes do not mix.
-            os.write(self._file, f"{line}\n".encode())
+            while left:
+                # One call as a rule: lines of several processes do not mix.
+                left = left[os.write(self._file, left) :]
         except OSError as error:
-            self._lost += 1
+            self._lost += left.count(b"\n")
             if self._complained is None or self._clock() - self._complained >= _COMPLAIN_EVERY:
                 self._complained = self._clock()
                 _log.error("the audit log lost %d lines: %s", self._lost, error.strerror)
@@ -148,4 +193,5 @@ class AuditFile:
         self._file = fresh
 
     def close(self) -> None:
+        self.flush()
         os.close(self._file)

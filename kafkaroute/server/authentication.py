@@ -29,6 +29,7 @@ _REFUSED_FOR = 10.0
 _MAX_REMEMBERED = 20_000
 #: Password checks that wait for their turn: about a second's work.
 _MAX_WAITING = 50
+_ANYBODY = Identity()
 _BASIC: Header = (b"www-authenticate", b'Basic realm="kafkaroute", charset="UTF-8"')
 
 
@@ -79,7 +80,7 @@ class Authentication:
             self._proven.clear()
             self._refused.clear()
         if rules.open_to_all:
-            return Identity()
+            return _ANYBODY
         header = request.headers.get(b"authorization")
         if header is None:
             return self._by_certificate(request, rules)
@@ -94,6 +95,20 @@ class Authentication:
             case b"bearer" if rules.authentication is not None and rules.authentication.bearer:
                 return await self._by_token(digest, presented_by, rules)
         return None
+
+    def remembered(self, request: Request, state: State) -> Identity | None:
+        """Who asks, where that is known without a look at what was presented; else None, and
+        :meth:`identify` finds out."""
+        rules = state.rules
+        if rules is not self._rules:
+            return None
+        if rules.open_to_all:
+            return _ANYBODY
+        header = request.headers.get(b"authorization")
+        if header is None:
+            return None
+        known = self._proven.get(self._digest(header))
+        return known.identity if known is not None and self._clock() < known.until else None
 
     def _digest(self, presented_by: bytes) -> bytes:
         return hashlib.blake2b(presented_by, key=self._key, digest_size=16).digest()

@@ -66,6 +66,7 @@ class Response:
     headers: tuple[Header, ...] = (JSON,)
     told: tuple[Told, ...] = ()
     _sent: list[Header] | None = None
+    _wire: bytes | None = None
 
     def sent_headers(self) -> list[Header]:
         """With the length, except for a 304, which has none of its own (RFC 9110, 8.6)."""
@@ -74,6 +75,13 @@ class Response:
             if self.status != 304:
                 self._sent.append((b"content-length", b"%d" % len(self.body)))
         return self._sent
+
+    def on_the_wire(self) -> bytes:
+        """What follows the status line and the headers that every answer has, to a GET."""
+        if self._wire is None:
+            lines = b"".join(b"%s: %s\r\n" % header for header in self.sent_headers())
+            self._wire = b"%s\r\n%s" % (lines, self.body)
+        return self._wire
 
 
 class Refused(Exception):
@@ -109,18 +117,20 @@ class Request:
         "scope",
     )
 
-    def __init__(self, scope: Message, receive: Receive) -> None:
+    def __init__(
+        self, scope: Message, receive: Receive, headers: dict[bytes, bytes] | None = None
+    ) -> None:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
-        self.headers: dict[bytes, bytes] = {}
         self.identity: Identity | None = None
         self.body = b""
         self.notes: dict[str, object] = {}
         self._receive = receive
-        for name, value in scope["headers"]:
-            self.headers[name.lower()] = value
+        if headers is None:
+            headers = {name.lower(): value for name, value in scope["headers"]}
+        self.headers = headers
 
     def check_size(self) -> None:
         """Raises Refused where the head is larger than a request's may be."""

@@ -15,9 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from kafkaroute.server.connection import guarded
+from kafkaroute.server.connection import served_by
 from kafkaroute.testing.postgres import PostgresServer, PostgresUnavailable
 
 REQUIRE_POSTGRES = "KAFKAROUTE_REQUIRE_POSTGRES"
@@ -130,14 +129,7 @@ class Served:
 @contextlib.contextmanager
 def on_a_port(app, **tls):
     """`app` as `kafkaroute serve` runs it, in a thread; yields its URL."""
-    config = uvicorn.Config(
-        app,
-        lifespan="on",
-        http=guarded(H11Protocol),
-        log_config=None,
-        timeout_graceful_shutdown=5,
-        **tls,
-    )
+    config = uvicorn.Config(**served_by(app), **tls)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -9,6 +9,7 @@ import socket
 import uvicorn
 
 from kafkaroute.server.app import CatalogApp
+from kafkaroute.server.connection import served_by
 from kafkaroute.server.file_store import FileStore
 
 QUERY = "config_profile=any&channel=kafka%3A%2F%2Fexample.com%2Forders%2Feu"
@@ -33,7 +34,7 @@ def test_polls_over_sockets(rules_path, client):
     async def scenario():
         store = FileStore(rules_path, watch_interval=0.05)
         app = CatalogApp(store)
-        config = uvicorn.Config(app, lifespan="on", log_config=None, timeout_graceful_shutdown=5)
+        config = uvicorn.Config(**served_by(app))
         server = uvicorn.Server(config)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]

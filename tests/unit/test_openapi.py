@@ -21,12 +21,10 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.connection import guarded
+from kafkaroute.server.connection import served_by
 from kafkaroute.server.file_store import FileStore
-from kafkaroute.server.http import MAX_HEADER_BYTES
 
 DATA = Path(__file__).parent / "data"
 DOCUMENT = json.loads(files("kafkaroute.server").joinpath("openapi.json").read_text())
@@ -54,14 +52,7 @@ def service(tmp_path_factory):
     rules.write_text(text.replace("password: pass1}", "password: pass1, admin: true}"))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        CatalogApp(FileStore(rules)),
-        lifespan="on",
-        http=guarded(H11Protocol),
-        ws="none",
-        log_config=None,
-        h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
-    )
+    config = uvicorn.Config(**served_by(CatalogApp(FileStore(rules))))
     server = uvicorn.Server(config)
     thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),))
     thread.start()
