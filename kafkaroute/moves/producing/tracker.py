@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from types import MethodType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from ...backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
 from ...messages import KafkaError, Message
+from .lane import Lane, Pair, as_it_is, native_of, nobody
 from .undelivered import ReportClock, Undelivered
 
-__all__ = ["Desk", "Full", "Pair", "Plain", "Refuse", "Tracker", "as_it_is"]
-
-#: Sends value and key; the rest is default.
-Plain: TypeAlias = Callable[..., object]
-#: Sends value, key, partition, callback, timestamp, headers.
-Full: TypeAlias = Callable[..., None]
-#: Raises what the application is to see instead of what a :data:`Plain` raised, if that differs.
-Refuse: TypeAlias = Callable[[Exception], object]
-#: What produce() finds for a channel.
-Pair: TypeAlias = tuple[Plain, Full, Refuse]
+__all__ = ["Desk", "Pair", "Tracker", "as_it_is"]
 
 #: Reports of purge() and close(): the messages were given up on purpose.
 _PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
-
-
-def _nobody(*_: object) -> None:
-    """Stands for no callback where there has to be one."""
-
-
-def as_it_is(_error: Exception) -> None:
-    """A :data:`Refuse` of senders that raise what the application is to see."""
 
 
 class Desk(Protocol):
@@ -65,12 +47,13 @@ class Tracker:
     Attributes:
         diverted: how many movers serve the client: the application's callbacks wait on the desk.
         clock: tells when a message was produced.
+        default: for messages without a callback of their own; :func:`.lane.nobody` if none.
         rescuing: a purge is ours; else its reports are meant for the application.
     """
 
     def __init__(self, desk: Desk, default: DeliveryCallback | None, *, quiet: bool) -> None:
         self._desk = desk
-        self._default = default
+        self.default: DeliveryCallback = default or nobody
         self.quiet = quiet
         self.diverted = 0
         self.rescuing = False
@@ -78,78 +61,23 @@ class Tracker:
         self._owners: dict[str, str] = {}
         self._lock = threading.Lock()
         self._collected: list[Undelivered] | None = None
-        self._full_of = self._make_full()
 
     # Sending.
 
     def pair(self, channel: str, topic: str, send: Sender, native: NativeSender | None) -> Pair:
         """The senders of `channel` over the client's own `send`, or over what is below it."""
-        plain: Plain = send
-        if native is None:
-            native = NativeSender(_native_of(send), as_it_is)
-        else:
-            plain = native.send
-        full = self._full_of(channel, native)
+        lane = Lane(self, channel, native_of(send) if native is None else native)
         # A failure of a message without a wrapper tells no more than its topic, so only one
         # channel of each topic may send that way.
-        if self._default is None and self._owners.setdefault(topic, channel) == channel:
-            return plain, full, native.refuse
+        if self.default is not nobody or self._owners.setdefault(topic, channel) != channel:
+            return lane.plain, lane.full, as_it_is
+        if native is None:
+            return send, lane.full, as_it_is
+        return native.send, lane.full, native.refuse
 
-        def through_full(value: bytes | str | None, key: bytes | str | None) -> None:
-            full(value, key, -1, None, 0, None)
-
-        return through_full, full, as_it_is
-
-    def _make_full(self) -> Callable[[str, NativeSender], Full]:
-        """A factory of full senders: what is the same for all channels is kept once."""
-        desk, default = self._desk, self._default or _nobody
-        nothing = MethodType(_nobody, desk)  # the desk is no callback
-
-        def of_channel(channel: str, native: NativeSender) -> Full:
-            # Methods bind one thing in one small object, where partial() makes four: it is paid
-            # for each message. What they are methods of is made when there is a first one.
-            known = nothing
-            deliver: Callable[..., None] | None = None
-            report: Callable[..., None] | None = None
-            send, refuse = native
-
-            def full(
-                value: bytes | str | None,
-                key: bytes | str | None,
-                partition: int,
-                callback: DeliveryCallback | None,
-                timestamp: int,
-                headers: HeadersInput | None,
-            ) -> None:
-                nonlocal known, deliver, report
-                if callback is None:
-                    callback = default
-                elif self.quiet:
-                    desk.wants_reports(
-                        self, channel, value, key, partition, callback, timestamp, headers
-                    )
-                    return
-                try:
-                    if headers is None and partition == -1 and not timestamp:
-                        last = known  # one read: other threads replace it
-                        if last.__self__ is not callback:
-                            if deliver is None:
-                                deliver = self._deliverer(channel)
-                            known = last = MethodType(deliver, callback)
-                        send(value, key, -1, last)
-                        return
-                    if report is None:
-                        report = self._reporter(channel)
-                    kept = headers.copy() if headers.__class__ is list else headers
-                    wrapper = MethodType(report, (callback, partition, timestamp, kept))
-                    send(value, key, partition, wrapper, None, timestamp, headers)
-                except Exception as error:
-                    refuse(error)
-                    raise
-
-            return full
-
-        return of_channel
+    def wants_reports(self, channel: str, *message: Any) -> None:
+        """A message with a callback came to this client, which is quiet."""
+        self._desk.wants_reports(self, channel, *message)
 
     # Reports.
 
@@ -157,47 +85,20 @@ class Tracker:
         """The native client's default callback: a message that was sent the plain way."""
         if error is not None:
             channel = self._owners[message.topic() or ""]
-            self._report(channel, None, -1, 0, None, error, message)
+            self.report(channel, nobody, -1, 0, None, error, message)
 
-    def _deliverer(self, channel: str) -> Callable[..., None]:
-        """Reports of messages with nothing but a callback, which methods of it bind."""
-
-        def deliver(callback: DeliveryCallback, error: KafkaError | None, message: Message) -> None:
-            if error is None and not self.diverted:
-                callback(None, message)
-            else:
-                self._report(channel, callback, -1, 0, None, error, message)
-
-        return deliver
-
-    def _reporter(self, channel: str) -> Callable[..., None]:
-        """Reports of other messages; methods of it bind what reports do not tell."""
-
-        def report(
-            untold: tuple[DeliveryCallback, int, int, HeadersInput | None],
-            error: KafkaError | None,
-            message: Message,
-        ) -> None:
-            callback, partition, timestamp, headers = untold
-            if error is None and not self.diverted:
-                callback(None, message)
-            else:
-                self._report(channel, callback, partition, timestamp, headers, error, message)
-
-        return report
-
-    def _report(
+    def report(
         self,
         channel: str,
-        callback: DeliveryCallback | None,
+        sent_with: DeliveryCallback,
         partition: int,
         timestamp: int,
         headers: HeadersInput | None,
         error: KafkaError | None,
         message: Message,
     ) -> None:
-        if callback is _nobody:
-            callback = None
+        """A message failed, or a mover serves the client."""
+        callback = None if sent_with is nobody else sent_with
         if error is not None and (self.rescuing or error.code() not in _PURGED):
             latency = message.latency() or 0.0
             bounds = self.clock.bounds(latency)
@@ -263,20 +164,3 @@ class Tracker:
         """How many messages are collected."""
         collected = self._collected
         return len(collected) if collected else 0
-
-
-def _native_of(send: Sender) -> Callable[..., None]:
-    """A backend's sender that is called as a :class:`NativeSender` is."""
-
-    def native(
-        value: bytes | str | None,
-        key: bytes | str | None,
-        partition: int,
-        on_delivery: DeliveryCallback | None,
-        _unused: None = None,
-        timestamp: int = 0,
-        headers: HeadersInput | None = None,
-    ) -> None:
-        send(value, key, partition, on_delivery, timestamp, headers)
-
-    return native

@@ -1,0 +1,133 @@
+"""How one channel is sent by one native client: there are as many of these as channels in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MethodType
+from typing import TYPE_CHECKING, TypeAlias
+
+from ...backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
+from ...messages import KafkaError, Message
+
+if TYPE_CHECKING:
+    from .tracker import Tracker
+
+__all__ = ["Full", "Lane", "Pair", "Plain", "Refuse", "as_it_is", "native_of", "nobody"]
+
+#: Sends value and key; the rest is default.
+Plain: TypeAlias = Callable[..., object]
+#: Sends value, key, partition, callback, timestamp, headers.
+Full: TypeAlias = Callable[..., None]
+#: Raises what the application is to see instead of what a :data:`Plain` raised, if that differs.
+Refuse: TypeAlias = Callable[[Exception], object]
+#: What produce() finds for a channel.
+Pair: TypeAlias = tuple[Plain, Full, Refuse]
+
+
+def nobody(*_: object) -> None:
+    """Stands for no callback where there has to be one."""
+
+
+def as_it_is(_error: Exception) -> None:
+    """A :data:`Refuse` of senders that raise what the application is to see."""
+
+
+#: Bound to what is no callback of an application.
+_NOTHING = MethodType(nobody, as_it_is)
+
+
+class Lane:
+    """Sends with a report for each message that needs one.
+
+    A report's wrapper is a bound method, one small object where partial() makes four: it is paid
+    for each message. For the same reason the one of the last callback is kept.
+    """
+
+    __slots__ = ("_channel", "_deliver", "_known", "_refuse", "_report", "_send", "_tracker")
+
+    def __init__(self, tracker: Tracker, channel: str, native: NativeSender) -> None:
+        self._tracker = tracker
+        self._channel = channel
+        self._send, self._refuse = native
+        self._known = _NOTHING
+        self._deliver: Callable[..., None] | None = None  # most channels never need these two
+        self._report: Callable[..., None] | None = None
+
+    def plain(self, value: bytes | str | None, key: bytes | str | None) -> None:
+        """As `full`, where the client's own call tells too little."""
+        self.full(value, key, -1, None, 0, None)
+
+    def full(
+        self,
+        value: bytes | str | None,
+        key: bytes | str | None,
+        partition: int,
+        callback: DeliveryCallback | None,
+        timestamp: int,
+        headers: HeadersInput | None,
+    ) -> None:
+        if callback is None:
+            callback = self._tracker.default
+        elif self._tracker.quiet:
+            self._tracker.wants_reports(
+                self._channel, value, key, partition, callback, timestamp, headers
+            )
+            return
+        try:
+            if headers is None and partition == -1 and not timestamp:
+                last = self._known  # one read: other threads replace it
+                if last.__self__ is not callback:
+                    if (deliver := self._deliver) is None:
+                        deliver = self._deliver = self._delivered
+                    self._known = last = MethodType(deliver, callback)
+                self._send(value, key, -1, last)
+                return
+            if (report := self._report) is None:
+                report = self._report = self._reported
+            kept = headers.copy() if headers.__class__ is list else headers
+            wrapper = MethodType(report, (callback, partition, timestamp, kept))
+            self._send(value, key, partition, wrapper, None, timestamp, headers)
+        except Exception as error:
+            self._refuse(error)
+            raise
+
+    def _delivered(
+        self, callback: DeliveryCallback, error: KafkaError | None, message: Message
+    ) -> None:
+        """The report of a message with nothing but a callback."""
+        tracker = self._tracker
+        if error is None and not tracker.diverted:
+            callback(None, message)
+        else:
+            tracker.report(self._channel, callback, -1, 0, None, error, message)
+
+    def _reported(
+        self,
+        untold: tuple[DeliveryCallback, int, int, HeadersInput | None],
+        error: KafkaError | None,
+        message: Message,
+    ) -> None:
+        """The report of another message, with what reports do not tell."""
+        callback, partition, timestamp, headers = untold
+        tracker = self._tracker
+        if error is None and not tracker.diverted:
+            callback(None, message)
+        else:
+            tracker.report(self._channel, callback, partition, timestamp, headers, error, message)
+
+
+def native_of(send: Sender) -> NativeSender:
+    """A backend's sender that is called as a :class:`NativeSender` is."""
+
+    def native(
+        value: bytes | str | None,
+        key: bytes | str | None,
+        partition: int,
+        on_delivery: DeliveryCallback | None,
+        _unused: None = None,
+        timestamp: int = 0,
+        headers: HeadersInput | None = None,
+    ) -> None:
+        send(value, key, partition, on_delivery, timestamp, headers)
+
+    return NativeSender(native, as_it_is)
