@@ -59,5 +59,10 @@ class Channel:
             raise ChannelInvalid(f"channel {uri!r} has no path: {_EXAMPLE}")
         return cls(uri, parts.scheme.lower(), parts.netloc.lower(), segments, segments[-1])
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it stands for the channels beside it (``kafka://example.com/orders/*``)."""
+        return self.key == "*"
+
     def __str__(self) -> str:
         return self.uri

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -12,12 +13,14 @@ from .channel import Channel
 from .consumer_moving import MovingCalls, RebalanceCallback
 from .consumer_offsets import OffsetCalls
 from .consumer_partitions import PartitionCalls
-from .errors import ClosedError, ConfigurationError, KafkaException
+from .errors import ClosedError, ConfigurationError, KafkaException, KafkarouteError
 from .forking import on_fork
 from .kept import MOVING
 from .members import Member
 from .messages import KafkaError, Message, Origin, kafka_exception
 from .moves.consuming.beginning import unfinished_routes
+from .moves.consuming.standing import commit_stored
+from .moves.events import Phase, RouteChange
 from .polling import FairPoll
 from .route import Route
 from .router import Place, Router
@@ -25,6 +28,8 @@ from .settings import Settings
 from .turns import Turns
 
 __all__ = ["Consumer", "KafkaException", "RebalanceCallback"]
+
+_log = logging.getLogger("kafkaroute.consumer")
 
 _Subscription: TypeAlias = (
     "tuple[list[str], RebalanceCallback | None, RebalanceCallback | None, RebalanceCallback | None]"
@@ -68,7 +73,8 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         """Replace the subscription; asks the catalog for channels not known yet.
 
         Args:
-            channels: the channels' addresses.
+            channels: the channels' addresses. One that ends with ``/*`` is a pattern: it stands
+                for the channels under it, as the catalog has them, now and later.
             on_assign, on_revoke, on_lost: called as ``(consumer, partitions)`` from poll(),
                 consume(), unsubscribe() or close(), on the calling thread. Each call concerns one
                 cluster. Without `on_lost`, `on_revoke` is called for lost partitions.
@@ -83,22 +89,69 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         for channel in wanted:
             Channel.parse(channel)
         with self._turn():
-            routes = self._router.routes(wanted)
+            routes = self._patterns.routes(wanted)
             self._take_news()  # in the order in which they came; then what is newer
             members, chains = self._lodge(routes)
-            self._moves.drop(self._moves.ways.keys() - set(wanted))
+            self._moves.drop(self._moves.ways.keys() - {route.channel for route in routes})
             self._part(keep=list(members))
             self._callbacks = (on_assign, on_revoke, on_lost)
             self._manual = False
             for member, topics in members.items():
-                member.read(topics)
-                for channel, topic in topics.items():
-                    if channel not in self._moves.ways:
-                        member.kept.let_go_all(topic, *MOVING)
+                self._read(member, topics)
                 self._subscribe_natively(member, member.wanted())
             self._members.all = tuple(members)
             self._subscription = (wanted, on_assign, on_revoke, on_lost)
             self._set_out(routes, chains)
+            self._moving = self._moving or self._patterns.active
+
+    def _read(self, member: Member, topics: dict[str, str]) -> None:
+        member.read(topics)
+        for channel, topic in topics.items():
+            if channel not in self._moves.ways:
+                member.kept.let_go_all(topic, *MOVING)
+
+    def _look_at_patterns(self) -> None:
+        """As subscribe(), but what stays as it is hears nothing of it."""
+        if self._subscription is None or self._manual:
+            self._patterns.forget()
+            return
+        try:
+            self._follow_patterns(self._subscription[0])
+        except KafkarouteError as error:
+            _log.warning("what patterns stand for is not read yet: %s", error)
+            self._patterns.look_again()
+        except BaseException:  # a callback of the application
+            self._patterns.changed = True
+            raise
+
+    def _follow_patterns(self, wanted: Sequence[str]) -> None:
+        before = self._routes
+        routes = self._patterns.routes(wanted)
+        # One that cannot be had just now stays where it is.
+        known = {route.channel for route in routes}
+        routes += [before[c] for c in self._patterns.failing if c in before and c not in known]
+        now = {route.channel: route for route in routes}
+        vanished = [channel for channel in before if channel not in now]
+        members, chains = self._lodge(routes)
+        if vanished:
+            for member in self._members.all:
+                commit_stored(member)
+        self._moves.drop(self._moves.ways.keys() - now.keys())
+        self._part(keep=list(members))
+        self._members.all = tuple(one for one in self._members.all if one in members)
+        for member, topics in members.items():
+            self._read(member, topics)
+            self.join(member)
+        self._set_out(routes, chains)
+        for channel in vanished:
+            self._tell_membership(Phase.VANISHED, before[channel])
+        for channel in now.keys() - before.keys():
+            self._tell_membership(Phase.APPEARED, now[channel])
+
+    def _tell_membership(self, phase: Phase, route: Route) -> None:
+        spot = self._spot(route)
+        old, new = (None, spot) if phase is Phase.APPEARED else (spot, None)
+        self._moves.events.append(RouteChange(route.channel, "consume", phase, old, new))
 
     def _lodge(
         self, routes: Sequence[Route]
@@ -146,6 +199,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         """Leave the group on every cluster; rebalance callbacks run before this returns."""
         with self._turn():
             self._subscription = None
+            self._patterns.forget()
             self._moves.drop(self._moves.ways)
             for member in self._members.all:
                 member.client.unsubscribe()

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from weakref import WeakMethod
 
 from .backend.contract import AssignmentCallback
+from .consumer_patterns import Patterns
 from .consumer_state import ConsumerState
 from .errors import KafkaException
 from .kept import Why
@@ -49,6 +50,8 @@ class MovingCalls(ConsumerState):
         #: on_assign, on_revoke, on_lost of the last subscribe().
         self._callbacks: tuple[RebalanceCallback | None, ...] = (None, None, None)
         self._moves = ConsumerMoves(router, self._members, self)
+        self._patterns = Patterns(router, self._members)
+        self._moves.beginnings.channels = self._patterns.appeared
         settings = router.settings
         self._refusals = Refusals(router.cache, self._members, settings.on_revoked)
         self._closers: list[threading.Thread] = []
@@ -78,10 +81,12 @@ class MovingCalls(ConsumerState):
                     return
                 self._step_at = now + _STEP
                 self._take_news()
+                if self._patterns.due(now):
+                    self._look_at_patterns()
                 moves.events.extend(self._refusals.step())
                 moves.step(now)
                 self._moving = moves.active or self._refusals.active
-                if self._news or self._refusals.active:
+                if self._news or self._refusals.active or self._patterns.active:
                     self._moving = True  # told between the two lines above, perhaps
                 if self._moving != isinstance(self._fair, WatchedPoll):
                     self._fair = WatchedPoll(moves.gate.admit) if self._moving else FairPoll()
@@ -95,6 +100,7 @@ class MovingCalls(ConsumerState):
     def _take_news(self) -> None:
         while self._news:
             channel, old, new = self._news.popleft()
+            self._patterns.heard(channel)
             if self._members.of_channel(channel) is None:
                 continue
             if not self._manual:
@@ -182,6 +188,10 @@ class MovingCalls(ConsumerState):
         self._closers = [one for one in self._closers if one.is_alive()] + [closer]
         closer.start()
 
+    def wake(self) -> None:
+        """There is something to do at the next step."""
+        self._moving = True
+
     def commits(self) -> bool:
         """Whether the application has committed something by itself."""
         return self._has_committed
@@ -255,7 +265,8 @@ class MovingCalls(ConsumerState):
         held: list[TopicPartition] = []
         for channel, topic in member.topics.items():
             came = [TopicPartition(topic, p.partition) for p in partitions if p.topic == topic]
-            if not came or channel in moves.ways:
+            way = moves.ways.get(channel)
+            if not came or (way is not None and not way.begins):
                 continue
             if topic in member.joined and not moves.is_awaiting(channel):
                 continue

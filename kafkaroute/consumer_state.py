@@ -47,6 +47,10 @@ class ConsumerState(ABC):
         """Open anew what the last subscribe() named."""
 
     @abstractmethod
+    def _look_at_patterns(self) -> None:
+        """Read what the subscription's patterns stand for now."""
+
+    @abstractmethod
     def is_moving(self) -> bool:
         """Whether a channel has yet to leave an old place, whose messages are not all read."""
 

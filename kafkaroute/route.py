@@ -45,6 +45,8 @@ class Route:
             they are merged (later wins).
         generation, cluster_id, start_at, previous, schema_registry: the reference service's
             additions; see docs/catalog.md.
+        members: of a pattern channel, which has no topic of its own: the channels that it stands
+            for, each with its route, or None where that is to be asked for; else None.
         max_age, stale_if_error: seconds, from ``Cache-Control``; None where not sent.
         etag: validator for the next request, not part of equality.
     """
@@ -59,6 +61,7 @@ class Route:
     start_at: str | None = None
     previous: tuple[Mapping[str, Any], ...] = ()
     schema_registry: Mapping[str, str] | None = None
+    members: Mapping[str, Route | None] | None = None
     max_age: float | None = field(default=None, compare=False)
     stale_if_error: float | None = field(default=None, compare=False)
     etag: str | None = field(default=None, compare=False)
@@ -83,7 +86,11 @@ class Route:
 
     def masked(self) -> dict[str, Any]:
         """What may be shown to people: the route with every secret as ``***``."""
-
+        if self.members is not None:
+            members = {
+                name: None if one is None else one.masked() for name, one in self.members.items()
+            }
+            return {"channel": self.channel, "members": members}
         shown: dict[str, Any] = {
             "channel": self.channel,
             "topic": self.topic,

@@ -12,6 +12,8 @@ from .backend.registry import choose_backend, get_backend
 from .backend.settings_keys import ConfigValue
 from .catalog.cache import ErrorListener, RouteCache, RouteListener
 from .catalog.shared import acquire_cache, release_cache
+from .channel import Channel
+from .errors import ChannelInvalid
 from .forking import abandon
 from .route import Route
 from .settings import Settings
@@ -106,12 +108,21 @@ class Router(Generic[ClientT]):
         self._stop_following = stop
 
     def route(self, channel: str) -> Route:
-        """The channel's route: at once when cached, else after one look-up."""
+        """The channel's route: at once when cached, else after one look-up.
+
+        Raises as :meth:`RouteCache.get`; ChannelInvalid for a pattern, which is no one place."""
+        _check_single(channel)
         return self.cache.get(channel)
+
+    def members(self, pattern: str) -> Collection[str]:
+        """The channels that a pattern stands for now; raises as :meth:`RouteCache.get`."""
+        return (self.cache.get(pattern).members or {}).keys()
 
     def routes(self, channels: Iterable[str]) -> list[Route]:
         """The routes of several channels, looked up in parallel; raises the first failure."""
         wanted = list(channels)
+        for channel in wanted:
+            _check_single(channel)
         if len(wanted) > 1:
             answers = self.cache.preload(wanted)
             for channel in wanted:
@@ -184,3 +195,11 @@ class Router(Generic[ClientT]):
         for client in self._clients.values():
             abandon(client)
         self._clients = {}
+
+
+def _check_single(channel: str) -> None:
+    if isinstance(channel, str) and "*" in channel and Channel.parse(channel).is_pattern:
+        raise ChannelInvalid(
+            f"{channel} is a pattern, which only a Consumer can subscribe to: "
+            "name one channel under it here"
+        )

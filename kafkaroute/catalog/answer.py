@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from ..backend.settings_keys import ConfigValue, canonical_key
 from ..channel import Channel
-from ..errors import CatalogAnswerInvalid, ChannelNotFound
+from ..errors import CatalogAnswerInvalid, CatalogError, ChannelInvalid, ChannelNotFound
 from ..route import Route
 
 __all__ = ["answer_from_route", "route_from_answer"]
@@ -53,10 +53,21 @@ def route_from_answer(
         etag: from the answer's ``ETag``.
 
     Raises:
-        ChannelNotFound: no topic under the channel's own key (``Channel.key``).
+        ChannelNotFound: no topic under the channel's own key (``Channel.key``); of a pattern, no
+            channel in an answer without ``routes``.
         CatalogAnswerInvalid: anything that is no route.
     """
     whole = _object(channel, answer, "the answer")
+    if channel.is_pattern:
+        return Route(
+            channel=channel.uri,
+            topic="",
+            connection=_EMPTY,
+            members=_members(channel, whole, max_age, stale_if_error),
+            max_age=max_age,
+            stale_if_error=stale_if_error,
+            etag=etag,
+        )
     own = _own_part(channel, whole)
     topic = _topic_of(channel, own)
     connection = _settings(channel, own, "connection")
@@ -80,6 +91,14 @@ def route_from_answer(
 
 def answer_from_route(route: Route) -> dict[str, Any]:
     """The answer that :func:`route_from_answer` reads as `route`. Holds secrets."""
+    if route.members is not None:
+        whole: dict[str, Any] = {"routes": {}, "channel_mapping": {}}
+        for name, one in route.members.items():
+            if one is None:
+                whole["channel_mapping"][Channel.parse(name).key] = ""
+            else:
+                whole["routes"] |= answer_from_route(one)["routes"]
+        return whole
     answer: dict[str, Any] = {
         "topic": route.topic,
         "connection": dict(route.connection),
@@ -114,6 +133,45 @@ def _own_part(channel: Channel, whole: Mapping[str, Any]) -> Mapping[str, Any]:
     if "channel_mapping" in whole:
         return whole
     raise ChannelNotFound(f"the catalog's answer holds no route for channel {channel}")
+
+
+def _members(
+    pattern: Channel,
+    whole: Mapping[str, Any],
+    max_age: float | None,
+    stale_if_error: float | None,
+) -> Mapping[str, Route | None]:
+    """The channels that `pattern` stands for. One without a route in ``routes`` has None: a
+    ``connection`` beside ``channel_mapping`` is that of one of them, and which one varies. The same
+    where its route is no good: that must not cost the others theirs."""
+    routes = whole.get("routes")
+    table = _object(pattern, {} if routes is None else routes, "'routes'")
+    mapping = _object(pattern, whole.get("channel_mapping") or {}, "'channel_mapping'")
+    if routes is None and not mapping.keys() - {"*"}:
+        # What a service answers that takes the star for a name.
+        raise ChannelNotFound(f"the catalog knows no channels under {pattern}, or no patterns")
+    stem = pattern.uri[: pattern.uri.rindex("*")]
+    members: dict[str, Route | None] = {}
+    keys: set[str] = set()
+    for name in (*table, *(f"{stem}{key}" for key in mapping if key != "*")):
+        try:
+            channel = Channel.parse(name)
+        except ChannelInvalid:
+            _invalid(pattern, "the name of a channel under it is no channel")
+        place = (channel.scheme, channel.host, channel.path[:-1])
+        if place != (pattern.scheme, pattern.host, pattern.path[:-1]) or "*" in channel.key:
+            _invalid(pattern, "it names a channel that is not under it")
+        if name in table:
+            try:
+                members[name] = route_from_answer(
+                    channel, whole, max_age=max_age, stale_if_error=stale_if_error
+                )
+            except CatalogError:
+                members[name] = None
+        elif channel.key not in keys:
+            members[name] = None
+        keys.add(channel.key)
+    return MappingProxyType(members)
 
 
 def _topic_of(channel: Channel, own: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 from ..channel import Channel
 from ..errors import CatalogAnswerInvalid, CatalogUnavailable, KafkarouteError
@@ -37,6 +39,8 @@ class Asker:
                 if known is None:
                     return CatalogAnswerInvalid(f"the catalog has nothing new for {channel}")
                 return known
+            if route.members is not None:
+                return self._usable_members(route, route.members)
             if self._check is not None and route != known:
                 self._check(route)
         except KafkarouteError as error:
@@ -45,6 +49,12 @@ class Asker:
             return self._broken(channel, error)
         else:
             return route
+
+    def _usable_members(self, pattern: Route, members: Mapping[str, Route | None]) -> Route:
+        """`pattern` without the routes that must not be used: asked for by themselves they raise
+        what is wrong with them, and cost the others nothing."""
+        kept = {n: one if one and self.accepts(one) else None for n, one in members.items()}
+        return replace(pattern, members=MappingProxyType(kept))
 
     @property
     def can_wait(self) -> bool:
@@ -70,6 +80,8 @@ class Asker:
 
     def accepts(self, route: Route) -> bool:
         """Whether a route from elsewhere (the snapshot) may be used."""
+        if route.members is not None:
+            return all(one is None or self.accepts(one) for one in route.members.values())
         try:
             if self._check is not None:
                 self._check(route)

@@ -18,6 +18,8 @@ no route, other       the error is kept for 1
 a route got too old   the last error is raised at once; asked again in the background once a second
 ====================  =============================================================================
 
+What is asked for may be a pattern channel; see :mod:`.patterns`.
+
 401, 403 and 404 for a channel that worked are failures like others: the old route stays in use;
 :meth:`RouteCache.state` and listeners of :meth:`RouteCache.watch_errors` tell.
 """
@@ -38,8 +40,9 @@ from .contract import Catalog
 from .health import Health
 from .interning import Interner
 from .kept_errors import KeptErrors
-from .listeners import ErrorListener, Listeners, RouteListener
+from .listeners import ErrorListener, Listeners, RouteListener, Watchable
 from .lives import Lives
+from .patterns import AFTER_THE_PATTERN, dropped, gone, landing
 from .preload import preload
 from .refresher import Refresher, shared_refresher
 from .rounds import Rounds
@@ -50,7 +53,7 @@ from .unfinished import Unfinished
 __all__ = ["ErrorListener", "RouteCache", "RouteListener", "RouteState"]
 
 
-class RouteCache:
+class RouteCache(Watchable):
     """See the module's text. Thread-safe; in the child of a fork it goes on by itself.
 
     Args:
@@ -159,6 +162,7 @@ class RouteCache:
         now = self._clock()
         entry = self._entries.get(channel)
         if entry is not None and self._usable(entry):
+            entry.named = True
             return entry.route
         if (error := self._errors.get(channel, now)) is not None:
             raise fresh_copy(error)
@@ -203,12 +207,15 @@ class RouteCache:
     def forget(self, channel: str) -> None:
         """Nobody needs the channel any more: drop it, and stop refreshing it."""
         with self._lock:
-            self._errors.drop(channel)
-            if (entry := self._entries.pop(channel, None)) is not None:
-                self._listeners.later(*self._health.cleared(channel, entry.error))
-            if (flight := self._flights.get(channel)) is not None:
-                flight.unwanted = True
+            self._drop(channel)
         self._listeners.deliver()
+
+    def _drop(self, channel: str) -> None:
+        self._errors.drop(channel)
+        if (entry := self._entries.pop(channel, None)) is not None:
+            self._listeners.later(*self._health.cleared(channel, entry.error))
+        if (flight := self._flights.get(channel)) is not None:
+            flight.unwanted = True
 
     def is_due(self, channel: str, due: float) -> bool:
         """Whether `due` is when the channel is to be refreshed. Called by :class:`Rounds`."""
@@ -262,8 +269,10 @@ class RouteCache:
             return route
         entry = self._entries.get(channel)
         changed = entry is None or entry.route != route
+        lost = gone(entry.route, route) if entry is not None else set()
         if entry is None:
             entry = self._entries[channel] = Entry(self._interner.shared(route), started)
+            entry.named = not flight.part
         else:
             before = entry.route
             if not is_same(before, route):
@@ -280,7 +289,8 @@ class RouteCache:
         entry.failures, entry.error, entry.from_snapshot = 0, None, False
         entry.expired = False
         now = self._clock()
-        due = started + self._lives.refresh_after(entry.route, self._rng())
+        chance = self._rng() + (AFTER_THE_PATTERN if flight.part else 0)
+        due = started + self._lives.refresh_after(entry.route, chance)
         # An answer that took longer than its TTL must not be asked for without a pause.
         due = now if flight.again else max(due, now + 0.1 * self._lives.ttl(entry.route))
         self._schedule(channel, entry, due)
@@ -288,6 +298,11 @@ class RouteCache:
             if (one := self._entries.get(other)) is not None:
                 self._schedule(other, one, min(one.due, now + self._lives.back_again(self._rng())))
         self._saved.touch(changed=changed)
+        if entry.route.members is not None:
+            for member in landing(entry.route, self._entries, started):
+                self._land(member.channel, member, started, Flight(part=True))
+            for name in dropped(lost, self._entries):
+                self._drop(name)
         return entry.route
 
     def _land_error(self, channel: str, error: Exception) -> Route | None:
@@ -347,29 +362,6 @@ class RouteCache:
             offset = self._wall() - self._clock()
             rows = [e.saved(offset, self._lives) for e in self._entries.values() if self._usable(e)]
         return [self.unfinished.account(row) for row in rows]
-
-    def watch(self, listener: RouteListener) -> None:
-        """Call ``listener(channel, old, new)`` after each change of a cached route, in order, on
-        whichever thread found it; it should not wait."""
-        with self._lock:
-            self._listeners.watch(listener)
-
-    def unwatch(self, listener: RouteListener) -> None:
-        """Undo :meth:`watch`."""
-        with self._lock:
-            self._listeners.unwatch(listener)
-
-    def watch_errors(self, listener: ErrorListener) -> None:
-        """Call ``listener(channel, route, error)`` when refreshing a cached route begins to fail,
-        fails in another way, or works again (`error` is None). `route` stays in use, until
-        :meth:`peek` gives it no more: when it gets too old, listeners are called once again."""
-        with self._lock:
-            self._listeners.watch_errors(listener)
-
-    def unwatch_errors(self, listener: ErrorListener) -> None:
-        """Undo :meth:`watch_errors`."""
-        with self._lock:
-            self._listeners.unwatch_errors(listener)
 
     # --- life ---------------------------------------------------------------------------------
 

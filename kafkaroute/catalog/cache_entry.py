@@ -28,9 +28,19 @@ class Entry:
         error: what the last one failed with; None when all is well.
         expired: too old to be used, as the catalog did not confirm it for so long.
         from_snapshot: not confirmed by the catalog in this process yet.
+        named: somebody asked for this channel; else it is only a pattern's member.
     """
 
-    __slots__ = ("confirmed", "due", "error", "expired", "failures", "from_snapshot", "route")
+    __slots__ = (
+        "confirmed",
+        "due",
+        "error",
+        "expired",
+        "failures",
+        "from_snapshot",
+        "named",
+        "route",
+    )
 
     def __init__(self, route: Route, confirmed: float) -> None:
         self.route = route
@@ -40,6 +50,7 @@ class Entry:
         self.expired = False
         self.error: Exception | None = None
         self.from_snapshot = False
+        self.named = True
 
     def fail(self, error: Exception, now: float, lives: Lives, chance: float) -> bool:
         """Note that a refresh failed, and when to try again; True where that is news."""
@@ -81,11 +92,13 @@ class Flight:
         again: refresh() was called after the question was asked: ask once more.
         outdated: invalidate() was: the answer must not be used as it is.
         unwanted: forget() was: the answer must not be kept.
+        part: it is in the answer for a pattern.
     """
 
-    __slots__ = ("again", "done", "error", "outdated", "route", "unwanted")
+    __slots__ = ("again", "done", "error", "outdated", "part", "route", "unwanted")
 
-    def __init__(self) -> None:
+    def __init__(self, *, part: bool = False) -> None:
+        self.part = part
         self.done = threading.Event()
         self.route: Route | None = None
         self.error: Exception | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from ..route import Route
@@ -23,6 +24,9 @@ class Interner:
 
     def shared(self, route: Route) -> Route:
         """An equal route whose tables are those of earlier equal ones."""
+        if route.members is not None:
+            members = {k: one and self.shared(one) for k, one in route.members.items()}
+            return replace(route, members=MappingProxyType(members))
         return replace(
             route,
             connection=self._one(route.connection),

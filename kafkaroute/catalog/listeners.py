@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from ..route import Route
 
-__all__ = ["ErrorListener", "Listeners", "RouteListener"]
+__all__ = ["ErrorListener", "Listeners", "RouteListener", "Watchable"]
 
 _log = logging.getLogger("kafkaroute.catalog.cache")
 
@@ -67,6 +67,36 @@ class Listeners:
                         _log.exception("a listener of the route cache failed")
             finally:
                 self._delivering.release()
+
+
+class Watchable:
+    """What others may hear of."""
+
+    _lock: threading.Lock
+    _listeners: Listeners
+
+    def watch(self, listener: RouteListener) -> None:
+        """Call ``listener(channel, old, new)`` after each change of a cached route, in order, on
+        whichever thread found it; it should not wait."""
+        with self._lock:
+            self._listeners.watch(listener)
+
+    def unwatch(self, listener: RouteListener) -> None:
+        """Undo :meth:`watch`."""
+        with self._lock:
+            self._listeners.unwatch(listener)
+
+    def watch_errors(self, listener: ErrorListener) -> None:
+        """Call ``listener(channel, route, error)`` when refreshing a cached route begins to fail,
+        fails in another way, or works again (`error` is None). `route` stays in use, until
+        :meth:`peek` gives it no more: when it gets too old, listeners are called once again."""
+        with self._lock:
+            self._listeners.watch_errors(listener)
+
+    def unwatch_errors(self, listener: ErrorListener) -> None:
+        """Undo :meth:`watch_errors`."""
+        with self._lock:
+            self._listeners.unwatch_errors(listener)
 
 
 def _call(listener: Callable[..., object], *arguments: object) -> Callable[[], object]:

@@ -55,6 +55,9 @@ class Phase(StrEnum):
     REVOKED = "revoked"
     #: P, C: the catalog gives the channel again.
     RESTORED = "restored"
+    #: C: a pattern stands for one channel more, which is read from now on; or for one less.
+    APPEARED = "appeared"
+    VANISHED = "vanished"
 
 
 @dataclass(frozen=True, slots=True)

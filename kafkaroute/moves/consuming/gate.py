@@ -33,6 +33,7 @@ class Gate:
         ways: the channels that move.
         confirm: called before the delivery of a message (partition, offset) from a place that was
             left; whether the channel still lives elsewhere, or None: that is being asked.
+        begin: called with what the group gave, before anything else.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class Gate:
         ways: Mapping[str, Way],
         members: Members,
         confirm: Callable[[Way, Stage, int, int], bool | None],
+        begin: Callable[[Member, Sequence[TopicPartition]], None],
     ) -> None:
+        self._begin = begin
         self._ways = ways
         self._members = members
         self._confirm = confirm
@@ -56,6 +59,7 @@ class Gate:
         self, member: Member, partitions: Sequence[TopicPartition]
     ) -> list[tuple[TopicPartition, Why]]:
         """The group gave partitions to `member`: those that must be kept back for now."""
+        self._begin(member, partitions)
         kept = []
         for stage in self._stages(member):
             stage.heard = time.monotonic()  # what could not be read during the rebalance may come

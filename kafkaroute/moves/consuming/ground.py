@@ -29,5 +29,8 @@ class Ground(Protocol):
     def tell_assigned(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
         """Call the application's on_assign, though the group has given them before."""
 
+    def wake(self) -> None:
+        """There is something to do at the next step."""
+
     def commits(self) -> bool:
         """Whether the application has committed something by itself."""

@@ -14,6 +14,7 @@ from ...route import Route
 from ...router import Router
 from ..events import Announcer, Phase, RouteStatus
 from .beginning import missed_routes
+from .beginnings import Beginnings
 from .confirming import Confirming
 from .entering import Entering
 from .gate import Gate
@@ -69,7 +70,9 @@ class ConsumerMoves:
         self.noting = Noting()
         self._entering = Entering(router, members, ground, self.ways, self._telling)
         self._confirming = Confirming(router, self.follow)
-        self.gate = Gate(self.ways, members, self._confirming.still_left)
+        self.beginnings = Beginnings(router, self.ways, ground.wake)
+        still_left, begin = self._confirming.still_left, self.beginnings.came
+        self.gate = Gate(self.ways, members, still_left, begin)
 
     # --- what begins and ends moves ---------------------------------------------------------
 
@@ -108,7 +111,9 @@ class ConsumerMoves:
         if member is None:
             return
         if way is None:
-            first = Stage(old, member.place, State.READ, by_move=False)
+            fresh = channel in self.beginnings.channels
+            first = Stage(old, member.place, State.READ, by_move=fresh)
+            first.fresh = fresh
             first.member, first.cluster_id = member, member.cluster_id
             first.topic = member.topics[channel]
             way = Way(channel, first)

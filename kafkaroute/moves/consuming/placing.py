@@ -63,6 +63,10 @@ class Placing:
         starts = self._starts(stage, unknown, window)
         for one in (*seeks, *starts):
             client.seek(one)
+        if stage.fresh and starts:
+            # Another member may get them next, perhaps one that found the channel there when it
+            # began, and for which auto.offset.reset counts.
+            client.commit([TopicPartition(s.topic, s.partition, s.offset) for s in starts], True)
         for one in (*committed, *seeks, *starts):
             stage.begun[one.partition] = one.offset
         stage.unplaced -= {one.partition for one in waiting}
@@ -76,7 +80,7 @@ class Placing:
         assert stage.member is not None
         client = stage.member.client
         since = None
-        if self._settings.on_move_start == "timestamp":
+        if self._settings.on_move_start == "timestamp" and not stage.fresh:
             since = stage.wall - window
         starts = start_offsets(client, unknown, stage.route.start_at, since, _PATIENCE)
         absolute, count = resolved(client, starts, _PATIENCE)

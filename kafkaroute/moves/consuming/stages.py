@@ -42,6 +42,7 @@ class Stage:
         cluster_id: the Kafka cluster's, once known.
         by_move: the channel came here while this Consumer ran, so that a missing offset means the
             beginning.
+        fresh: a pattern came to stand for the channel while this Consumer ran.
         unplaced: partitions that are paused until it is known where to start.
         positions: partition → where to go on, carried over from a native consumer that was closed.
         cut: the channel comes back here later: partition → end when that was heard of. What lies
@@ -68,6 +69,7 @@ class Stage:
         "by_move",
         "cluster_id",
         "cut",
+        "fresh",
         "heard",
         "known",
         "late",
@@ -111,7 +113,7 @@ class Stage:
         self.returned: dict[int, int] = {}
         self.asked: dict[int, tuple[int, float]] = {}
         self.known: dict[int, int] = {}
-        self.arriving = self.beside = self.unread = False
+        self.arriving = self.beside = self.fresh = self.unread = False
         self.late = 0
 
     def spot(self) -> Spot:
@@ -149,6 +151,11 @@ class Way:
     def moves(self) -> bool:
         head = self.stages[0]
         return len(self.stages) > 1 or bool(self.left or head.arriving or head.unplaced)
+
+    @property
+    def begins(self) -> bool:
+        """Whether the channel does not move, but waits for where it starts."""
+        return self.head.fresh and len(self.stages) == 1 and not self.left
 
     def before(self, stage: Stage) -> list[Stage]:
         """The stages that are read before `stage`, which is one of them."""
