@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .compare import compare
 from .figure import Result
-from .machine import describe
+from .machine import describe, load
 from .publish import draw_all, publish
 from .runs import BrokenMeasurement
 from .servers import Servers
@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
                 print(f"{group}: the measurement is broken: {broken}", file=sys.stderr)
                 return 1
             print(f"{group}: {time.monotonic() - began:.0f} s", flush=True)
+    result.machine["load after"] = load()
     result.write(out)
     draw_all(result, out.with_suffix(""))
     print(whole(result))

@@ -55,7 +55,7 @@ def measure(setting: Setting) -> None:
 def _shape(
     setting: Setting, shape: Shape, bare: Any, routed: Producer, topic: str, ledger: Ledger
 ) -> tuple[list[Sample], list[Sample]]:
-    count = setting.count(20_000)
+    count = setting.count(40_000)
     produce = routed.channel(CHANNEL).produce if shape.through_handle else routed.produce
     sides: dict[str, Callable[[], Sample]] = {
         "bare": partial(
@@ -65,7 +65,7 @@ def _shape(
             produce_once, shape.ours, routed, produce, CHANNEL, count, ledger, shape.reports
         ),
     }
-    taken = interleaved(setting.rounds(30), sides, warm_ups=2)
+    taken = interleaved(setting.rounds(25), sides, warm_ups=2)
     return taken["ours"], taken["bare"]
 
 
