@@ -114,7 +114,7 @@ def test_what_a_reader_does_not_get_ends_the_suite():
         filled.run(opened, lambda _consumer, count: 100 * count - (count == 2), ahead=0)
 
 
-@pytest.mark.filterwarnings("ignore:read_text is deprecated")  # kafka-python's
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # importing kafka-python gives some
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_group_is_there(group):
     assert callable(import_module(f"benchmarks.suite.{group}").measure)
