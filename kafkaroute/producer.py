@@ -105,7 +105,8 @@ class Producer(TransactionCalls):
         """Look several channels up in parallel and open their clients, so that the first
         produce() of each waits for nobody. Raises as produce()."""
         for route in self._dispatch.router.routes(channels):
-            self._connect(route.channel)
+            # Its sender is made by the first message: most of what a channel takes.
+            self._dispatch._find(route.channel, reports=False)
 
     def _connect(self, channel: str, *, reports: bool = False) -> Pair:
         return self._dispatch.connect(channel, reports=reports)
