@@ -3,10 +3,33 @@
 import threading
 import time
 
-from kafkaroute import KafkaError, Phase
+import pytest
+
+from kafkaroute import KafkaError, Phase, Producer
 
 A, A2, B, C = "kafka://x/a", "kafka://x/a/two", "kafka://x/b", "kafka://x/c"
 TIMED_OUT = KafkaError._MSG_TIMED_OUT
+
+
+@pytest.fixture
+def world(fake):
+    """Tests take the fixtures over by their names: ``world = producer_world.world``."""
+    fake.put(A, "ta", "A")
+    fake.put(A2, "ta2", "A")
+    fake.put(B, "tb", "B")
+    return fake
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+@pytest.fixture
+def producer(world, events):
+    settings = world.settings(ttl=60, drain_timeout=0.4, on_route_change=events.append)
+    with Producer(settings) as producer:
+        yield producer
 
 
 def move(world, producer, channel, topic, cluster, **more):
@@ -58,3 +81,18 @@ def stuck_move(world, producer, events, reports=None, count=5):
     move(world, producer, A, "moved", "B")
     wait_for(lambda: told(events, Phase.HELD))
     return a
+
+
+def login(user, password):
+    return {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanisms": "PLAIN",
+        "sasl.username": user,
+        "sasl.password": password,
+    }
+
+
+def everything_is_over(producer):
+    wait_for(lambda: not producer._dispatch.movers)
+    assert not producer._dispatch.fronts._holds
+    assert not producer._dispatch.retired

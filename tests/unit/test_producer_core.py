@@ -20,15 +20,10 @@ from kafkaroute import (
 )
 from kafkaroute.testing.catalog_stub import Fault
 
-A, A2, B, C = "kafka://x/a", "kafka://x/a/two", "kafka://x/b", "kafka://x/c"
+from . import producer_world
+from .producer_world import A2, A, B
 
-
-@pytest.fixture
-def world(fake):
-    fake.put(A, "ta", "A")
-    fake.put(A2, "ta2", "A")
-    fake.put(B, "tb", "B")
-    return fake
+world = producer_world.world
 
 
 @pytest.fixture

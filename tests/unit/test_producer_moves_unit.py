@@ -16,6 +16,7 @@ from kafkaroute import (
 )
 from kafkaroute.testing.catalog_stub import Fault
 
+from . import producer_world
 from .producer_world import (
     A2,
     TIMED_OUT,
@@ -23,6 +24,7 @@ from .producer_world import (
     B,
     Reports,
     held,
+    login,
     move,
     sent,
     stuck_move,
@@ -30,25 +32,7 @@ from .producer_world import (
     wait_for,
 )
 
-
-@pytest.fixture
-def world(fake):
-    fake.put(A, "ta", "A")
-    fake.put(A2, "ta2", "A")
-    fake.put(B, "tb", "B")
-    return fake
-
-
-@pytest.fixture
-def events():
-    return []
-
-
-@pytest.fixture
-def producer(world, events):
-    settings = world.settings(ttl=60, drain_timeout=0.4, on_route_change=events.append)
-    with Producer(settings) as producer:
-        yield producer
+world, events, producer = producer_world.world, producer_world.events, producer_world.producer
 
 
 # The sequence.
@@ -511,15 +495,6 @@ def test_another_cluster_than_the_route_says(world, producer, events):
 
 
 # Credentials.
-
-
-def login(user, password):
-    return {
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanisms": "PLAIN",
-        "sasl.username": user,
-        "sasl.password": password,
-    }
 
 
 def test_credentials_are_replaced_on_the_live_client(world, producer, events, caplog):

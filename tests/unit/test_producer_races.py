@@ -8,12 +8,13 @@ import pytest
 from kafkaroute import ChannelNotFound, KafkaError, KafkaException, Phase, Producer
 from kafkaroute.moves.producing import strays
 
+from . import producer_world
 from .producer_world import (
-    A2,
     TIMED_OUT,
     A,
     B,
     Reports,
+    everything_is_over,
     held,
     move,
     sent,
@@ -22,26 +23,13 @@ from .producer_world import (
     wait_for,
 )
 
-
-@pytest.fixture
-def world(fake):
-    fake.put(A, "ta", "A")
-    fake.put(A2, "ta2", "A")
-    fake.put(B, "tb", "B")
-    return fake
+world, events, producer = producer_world.world, producer_world.events, producer_world.producer
 
 
-@pytest.fixture
-def events():
-    return []
-
-
-@pytest.fixture
-def producer(world, events, monkeypatch):
+@pytest.fixture(autouse=True)
+def soon_closed(monkeypatch):
+    """Old clients do not wait for stray threads here."""
     monkeypatch.setattr(strays, "_GRACE", 0.2)
-    settings = world.settings(ttl=60, drain_timeout=0.4, on_route_change=events.append)
-    with Producer(settings) as producer:
-        yield producer
 
 
 class Gate:
@@ -86,12 +74,6 @@ def both(producer, reports):
     for channel in (A, B):
         producer.produce(channel, b"0", on_delivery=reports)
     assert producer.flush(2) == 0
-
-
-def everything_is_over(producer):
-    wait_for(lambda: not producer._dispatch.movers)
-    assert not producer._dispatch.fronts._holds
-    assert not producer._dispatch.retired
 
 
 def of_topic(client, topic):
@@ -387,8 +369,7 @@ def test_what_fails_before_a_place_is_open_goes_there(world, producer, events):
     assert reports.codes == {b"%d" % n: [None] for n in range(4)}
 
 
-def test_two_full_holds_that_wait_for_each_other(world, events, monkeypatch):
-    monkeypatch.setattr(strays, "_GRACE", 0.2)
+def test_two_full_holds_that_wait_for_each_other(world, events):
     settings = world.settings(
         ttl=60,
         drain_timeout=1.5,

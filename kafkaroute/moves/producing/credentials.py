@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...backend.contract import Capability
@@ -21,8 +22,15 @@ _log = logging.getLogger("kafkaroute.moves")
 _LOGIN = ("sasl.username", "sasl.password")
 
 
-def replace_credentials(dispatch: Dispatch, link: Link, changes: list[Change]) -> bool:
-    """Do it, if that is all there is to `changes` and they are all that `link` sends; else False."""
+def replace_credentials(
+    dispatch: Dispatch, link: Link, changes: list[Change], empty: Callable[[], object]
+) -> bool:
+    """Do it, if that is all there is to `changes` and they are all that `link` sends; else False.
+
+    Args:
+        empty: takes everything from the client: called, with the link held, where messages have
+            failed, as the client would deliver younger ones first.
+    """
     router = dispatch.router
     place = changes[0].place
     if any(c.place != place or c.old.topic != c.new.topic for c in changes):
@@ -35,6 +43,14 @@ def replace_credentials(dispatch: Dispatch, link: Link, changes: list[Change]) -
             return False
         if set(dispatch.channels_of(link)) != {change.channel for change in changes}:
             return False
+    if link.tracked:
+        _hear_of_failures(link)
+    with dispatch.lock:
+        failed = link.tracker.waiting() > 0
+        if failed:
+            dispatch.doubts.hold(link)
+    if failed:
+        empty()
     try:
         link.client.set_sasl_credentials(*login)
     except KafkarouteError as error:
@@ -50,6 +66,17 @@ def replace_credentials(dispatch: Dispatch, link: Link, changes: list[Change]) -
         for change in changes:
             dispatch.homes[change.channel] = Home(link, change.new)
     return True
+
+
+def _hear_of_failures(link: Link) -> None:
+    """What the old password has failed is collected (see Doubts), also when nobody polls."""
+    link.tracker.divert(1)
+    try:
+        link.client.poll(0)
+    except KafkarouteError as error:
+        _log.warning("a client with old credentials: %s", error)
+    finally:
+        link.tracker.divert(-1)
 
 
 def _new_login(old: Place, new: Place) -> tuple[str, str] | None:

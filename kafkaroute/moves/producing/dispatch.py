@@ -17,6 +17,7 @@ from ...router import Place, Router
 from ...settings import Settings
 from ...transactions import Transactions
 from ..events import Announcer, RouteChange
+from .doubts import Doubts
 from .fronts import Fronts
 from .link import Home, Link, spot_of
 from .mover import Mover
@@ -48,6 +49,7 @@ class Dispatch:
         given_up: messages that close() failed before any client had them.
         bind: with transactions: called for the first message of each channel in each of them.
         transactions: where there are any.
+        doubts: what comes of failures outside a move.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,6 +70,7 @@ class Dispatch:
         self.announcer = Announcer(settings.on_route_change)
         self.bind: Callable[[Link, str], None] | None = None
         self.transactions: Transactions | None = None
+        self.doubts = Doubts(self)
         self._expired: set[str] = set()
         self._refusals = Refusals(stop=settings.on_revoked == "stop")
         self._unheard = Unheard()
@@ -249,25 +252,7 @@ class Dispatch:
     # What trackers hand in (see Desk).
 
     def astray(self, tracker: Tracker, message: Undelivered, topic: str | None) -> bool:
-        with self.lock:
-            home = self.homes.get(message.channel)
-            if self.stopped or home is None:
-                return False
-            if home.link.tracker is not tracker or home.route.topic != topic:
-                self.activity += 1
-                home.link.strays.append(message)
-                self.move(home.link)
-                return True
-            route = self.router.cache.peek(message.channel)
-            if route is None or not self.leads_elsewhere(home, route):
-                return False
-            mover = self.movers.get(home.link)
-            if mover is not None and mover.opening.refusal(message.channel, route) is not None:
-                return False
-            # It changed, and the mover has not come to it yet.
-            tracker.collect()
-            self.move(home.link, message.channel)
-            return tracker.take(message)
+        return self.doubts.park(tracker, message, topic)
 
     def leads_elsewhere(self, home: Home, route: Route) -> bool:
         """Whether `route` is another place than `home`."""
@@ -312,7 +297,7 @@ class Dispatch:
 
     def lift(self, link: Link) -> None:
         """The hold of `link` is empty and ends. Lock held."""
-        hold, link.hold = link.hold, None
+        hold, link.hold, link.doubtful = link.hold, None, False
         if hold is not None:
             self.forget_senders(self.fronts.lift(hold))
 
@@ -326,7 +311,7 @@ class Dispatch:
     def is_moving(self) -> bool:
         """Whether some messages are on their way from one client to another."""
         with self.lock:
-            return any(mover.active for mover in self.movers.values())
+            return any(mover.active or link.doubtful for link, mover in self.movers.items())
 
     def rest(self) -> None:
         """Let poll() take the short way again, if nothing moves any more."""
@@ -364,11 +349,13 @@ class Dispatch:
             self.refuse(message, topic, message.error or KafkaError(KafkaError._PURGE_QUEUE))
 
     def refuse(self, message: Undelivered, topic: str, error: KafkaError) -> None:
-        """A message failed for good, and no client reports it."""
+        """A message failed for good, and no client reports it any more."""
         if message.callback is None:
             self.unheard(message.channel, error)
         else:
-            self.report_later(message.callback, error, report_of(message, topic, error))
+            report = message.report if error is message.error else None
+            self.report_later(message.callback, error, report or report_of(message, topic, error))
+        self.activity += 1
 
     def take_all(self) -> list[Link]:
         """Every link, to be closed by the caller."""

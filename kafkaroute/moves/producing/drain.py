@@ -11,7 +11,7 @@ from ...backend.contract import BackendProducer
 from ...errors import KafkaException, KafkarouteError, UnsupportedFeature
 from .link import Link
 
-__all__ = ["drain", "rescue"]
+__all__ = ["empty", "rescue"]
 
 _log = logging.getLogger("kafkaroute.moves")
 
@@ -53,7 +53,38 @@ class _Probe:
         self._stop.set()
 
 
-def drain(
+def empty(
+    link: Link, topic: str | None, *, seen: float, timeout: float, stopped: Callable[[], bool]
+) -> bool:
+    """Have the client deliver what it has, or fail it, so that it is collected. Messages younger
+    than those that have failed already are not to be delivered any more: only what is on the wire
+    is waited for.
+
+    Args and returns as :func:`_drain`.
+    """
+    tracker = link.tracker
+    if tracker.waiting():
+        _purge_queue(link)
+    drained = _drain(link, topic, seen=seen, timeout=timeout, stopped=stopped)
+    if drained:
+        tracker.rescuing = False
+    elif not stopped():
+        rescue(link)
+    return drained
+
+
+def _purge_queue(link: Link) -> None:
+    """Have everything fail that was not sent yet."""
+    link.tracker.rescuing = True
+    link.tracker.clock.done()
+    try:
+        link.client.purge(True, False, True)
+    except (UnsupportedFeature, KafkaException) as error:
+        _log.warning("younger messages may be delivered before those that failed: %s", error)
+        link.tracker.rescuing = False
+
+
+def _drain(
     link: Link, topic: str | None, *, seen: float, timeout: float, stopped: Callable[[], bool]
 ) -> bool:
     """Serve the client until it has nothing in flight.

@@ -35,17 +35,29 @@ class Link:
     Attributes:
         tracked: failures are noticed, so that messages can follow.
         hold: what produce() appends to while the client is replaced, else None.
+        doubtful: it is held only until it is known whether routes have changed: messages failed.
         strays: messages that failed after their channel had left, to be sent by this client.
         gone: it is about to be closed: no channel may come back.
     """
 
-    __slots__ = ("__weakref__", "client", "gone", "hold", "place", "strays", "tracked", "tracker")
+    __slots__ = (
+        "__weakref__",
+        "client",
+        "doubtful",
+        "gone",
+        "hold",
+        "place",
+        "strays",
+        "tracked",
+        "tracker",
+    )
 
     def __init__(
         self, backend: Backend, place: Place, desk: Desk, *, redeliver: bool, reports: bool
     ) -> None:
         self.place = place
         self.hold: Hold | None = None
+        self.doubtful = False
         self.gone = False
         self.strays: deque[Undelivered] = deque()
         self.tracked = redeliver and "transactional.id" not in place.config

@@ -14,7 +14,7 @@ from ...router import Place
 from ..events import Phase
 from .confirming import confirm
 from .credentials import replace_credentials
-from .drain import drain, rescue
+from .drain import empty
 from .journal import Change, Journal
 from .link import Home, Link
 from .opening import Opening
@@ -123,24 +123,38 @@ class Mover:
         self._wake.clear()
         link = self._link
         self._strays.send()
+        if link.tracker.collecting:
+            failed = self._dispatch.doubts.ask(link, self._stop)
+            with self._dispatch.lock:
+                self._dirty |= failed
         if changes := self._look():
             with self._dispatch.lock:
                 others = set(self._dispatch.channels_of(link)) - self._dirty
             confirm(self._dispatch.router.cache, others, self._stop)
             changes = self._look()
-        if changes and replace_credentials(self._dispatch, link, changes):
-            for change in changes:
-                self._tell(Phase.CREDENTIALS, [change])
-                self._finished(change)
+        if self._stop.is_set():
+            return
+        if changes and replace_credentials(
+            self._dispatch, link, changes, lambda: self._take_back(changes)
+        ):
+            self._credentials_replaced(changes)
             changes = []
-        # While messages are held for another reason, nobody waits for a place that may not answer.
+        until = time.monotonic() + self._dispatch.settings.timeout
+        # While messages are held for another reason, nobody waits for a place that may not answer,
+        # nor for long because others have failed.
         ready, targets = self.opening.open(
-            changes, lambda: link.hold is not None or self._stop.is_set()
+            changes,
+            lambda: (
+                self._stop.is_set()
+                or (link.hold is not None and not (link.doubtful and time.monotonic() < until))
+            ),
         )
         if ready and (not link.tracked or self._dispatch.transactions is not None):
             self._switch(ready, targets)
-        elif ready or link.hold is not None:
+        elif ready or (link.hold is not None and not link.doubtful):
             self._sequence(ready, targets)
+        elif link.doubtful:
+            self._go_on()
         if link.hold is None:
             self._strays.settle(self._wake)
 
@@ -193,12 +207,52 @@ class Mover:
         self._tell(Phase.RELEASED, changes)
         self._leave(changes, retired=retired and link in dispatch.retired)
 
+    def _take_back(self, changes: list[Change]) -> bool:
+        """See :func:`.drain.empty`. The link is held, or retired."""
+        link = self._link
+        link.tracker.divert(1)
+        try:
+            return empty(
+                link,
+                changes[0].old.topic if changes else None,
+                seen=self._seen,
+                timeout=self._dispatch.settings.drain_timeout,
+                stopped=self._stop.is_set,
+            )
+        finally:
+            link.tracker.divert(-1)
+
+    def _credentials_replaced(self, changes: list[Change]) -> None:
+        """On the live client. What was taken from it goes back, in front of what is held."""
+        link = self._link
+        self._tell(Phase.CREDENTIALS, changes)
+        if link.hold is not None:
+            self._tell_rescued(self._hold_again(go_on=False))
+        for change in changes:
+            self._finished(change)
+
+    def _go_on(self) -> None:
+        """The doubts are settled: nothing moves, or not now."""
+        assert self._link.hold is not None
+        # A login that the live client refused, and no other client to be had: what was taken from
+        # it has not failed.
+        taken = self._link.tracker.give_back(lambda message: message.report is None)
+        self._link.hold.put_first(in_order(taken))
+        self._strays.settle(self._wake)
+        try:
+            self._release()
+        except NeedsReportsError:
+            self._dispatch.reports = True
+            self._sequence([], {})
+
     def _sequence(self, changes: list[Change], targets: dict[Place, Link]) -> None:
         """Hold, drain, rescue, release."""
         dispatch, link = self._dispatch, self._link
         moved = changes
         with dispatch.lock:
             self.active = True
+            link.doubtful = False
+            self._strays.refuse_staying({change.channel for change in changes})
             link.tracker.divert(1)
             link.tracker.collect()
             if link.hold is None:
@@ -230,19 +284,15 @@ class Mover:
     def _empty(self, changes: list[Change]) -> Counter[str]:
         """Drain the old client, or take from it what it does not get rid of; put that in front of
         what is held. Returns how many messages of each channel that were."""
-        link = self._link
-        drained = drain(
-            link,
-            changes[0].old.topic if changes else None,
-            seen=self._seen,
-            timeout=self._dispatch.settings.drain_timeout,
-            stopped=self._stop.is_set,
-        )
-        if drained:
+        if self._take_back(changes):
             self._tell(Phase.DRAINED, changes)
-        elif not self._stop.is_set():
-            rescue(link)
-        failed = in_order(link.tracker.collected(go_on=True))
+        return self._hold_again(go_on=True)
+
+    def _hold_again(self, *, go_on: bool) -> Counter[str]:
+        """Put what the client failed in front of what is held; `go_on` keeps collecting. Returns
+        how many messages of each channel that were."""
+        link = self._link
+        failed = in_order(link.tracker.collected(go_on=go_on))
         assert link.hold is not None
         link.hold.put_first(failed)
         return Counter(message.channel for message in failed)
@@ -282,7 +332,8 @@ class Mover:
         return successor
 
     def _release(self) -> bool:
-        """Send what is held and let produce() send by itself; False when the Producer closes.
+        """Send what is held and let produce() send by itself; False when the Producer closes, or
+        more has failed while a doubtful link is released.
 
         Raises NeedsReportsError.
         """
@@ -291,7 +342,10 @@ class Mover:
         assert hold is not None
         outlets = Outlets(dispatch, link)
 
-        while not self._stop.is_set():
+        def again() -> bool:
+            return link.doubtful and link.tracker.collecting
+
+        while not (self._stop.is_set() or again()):
             before = len(hold)
             try:
                 if before > _LAST_CHUNK:
@@ -299,7 +353,9 @@ class Mover:
                 # Also when more was appended than sent: the lock then slows the others down.
                 if len(hold) <= _LAST_CHUNK or len(hold) >= before:
                     with dispatch.lock:
-                        if hold.finish(outlets.send, _LAST_CHUNK, lambda: dispatch.lift(link)):
+                        if not again() and hold.finish(
+                            outlets.send, _LAST_CHUNK, lambda: dispatch.lift(link)
+                        ):
                             return True
             except BufferError:
                 outlets.make_room()

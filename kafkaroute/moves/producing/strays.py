@@ -81,6 +81,18 @@ class Strays:
                 else:
                     dispatch.refuse(message, home.route.topic, message.error)
 
+    def refuse_staying(self, leaving: set[str]) -> None:
+        """What failed before a move has failed for good where its channel does not move. Lock held."""
+        dispatch, link = self._dispatch, self._link
+
+        def stays(message: Undelivered) -> bool:
+            here = dispatch.homes[message.channel].link is link
+            return here and message.report is not None and message.channel not in leaving
+
+        for message in in_order(link.tracker.give_back(stays)):
+            assert message.error is not None
+            dispatch.refuse(message, dispatch.homes[message.channel].route.topic, message.error)
+
     def close_old(self) -> bool:
         """Serve a client that nobody uses until no thread can have its senders in hand; then close
         it, unless a channel came back. False when the Producer closes, which then does it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ...backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
@@ -114,6 +115,7 @@ class Tracker:
                 message.partition(),
                 *bounds,
                 error,
+                message if error.code() not in _PURGED else None,
             )
             taken = self.take(undelivered)
             self.clock.done()
@@ -154,6 +156,20 @@ class Tracker:
             if taken is None:
                 return []
             self._collected = [] if go_on else None
+            return taken
+
+    def kept(self) -> list[Undelivered]:
+        """What :meth:`collected` would return; it stays."""
+        with self._lock:
+            return list(self._collected or ())
+
+    def give_back(self, wanted: Callable[[Undelivered], bool]) -> list[Undelivered]:
+        """Of what is collected, what is `wanted`; the rest stays."""
+        with self._lock:
+            taken = [message for message in self._collected or () if wanted(message)]
+            if taken:
+                assert self._collected is not None
+                self._collected[:] = [m for m in self._collected if not wanted(m)]
             return taken
 
     @property

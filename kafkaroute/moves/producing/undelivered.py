@@ -25,6 +25,7 @@ class Undelivered(NamedTuple):
             messages must keep their order.
         earliest, latest: bounds of produce(), by another clock; see :class:`ReportClock`.
         error: what a client failed it with; None while none has.
+        report: what the client reported then; None where it was made to give the message up.
     """
 
     channel: str
@@ -39,6 +40,7 @@ class Undelivered(NamedTuple):
     earliest: float = 0.0
     latest: float = 0.0
     error: KafkaError | None = None
+    report: Message | None = None
 
     @property
     def created(self) -> int:
