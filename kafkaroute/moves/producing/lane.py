@@ -32,24 +32,28 @@ def as_it_is(_error: Exception) -> None:
     """A :data:`Refuse` of senders that raise what the application is to see."""
 
 
-#: Bound to what is no callback of an application.
-_NOTHING = MethodType(nobody, as_it_is)
+#: No callback is as_it_is.
+_NONE_KNOWN = (as_it_is, nobody)
 
 
 class Lane:
     """Sends with a report for each message that needs one.
 
     A report's wrapper is a bound method, one small object where partial() makes four: it is paid
-    for each message. For the same reason the one of the last callback is kept.
+    for each message. A callback that comes again gets a wrapper that is kept, and called faster.
     """
 
-    __slots__ = ("_channel", "_deliver", "_known", "_refuse", "_report", "_send", "_tracker")
+    __slots__ = (
+        *("_channel", "_deliver", "_known", "_last"),
+        *("_refuse", "_report", "_send", "_tracker"),
+    )
 
     def __init__(self, tracker: Tracker, channel: str, native: NativeSender) -> None:
         self._tracker = tracker
         self._channel = channel
         self._send, self._refuse = native
-        self._known = _NOTHING
+        self._known: tuple[object, DeliveryCallback] = _NONE_KNOWN
+        self._last: object = None
         self._deliver: Callable[..., None] | None = None  # most channels never need these two
         self._report: Callable[..., None] | None = None
 
@@ -75,15 +79,21 @@ class Lane:
             return
         try:
             if headers is None and partition == -1 and not timestamp:
-                last = self._known  # one read: other threads replace it
-                if last.__self__ is not callback:
+                known = self._known  # one read: other threads replace it
+                if known[0] is callback:
+                    wrapper = known[1]
+                elif self._last is callback:
+                    wrapper = _deliverer_to(self._tracker, self._channel, callback)
+                    self._known = (callback, wrapper)
+                else:
+                    self._last = callback
                     if (deliver := self._deliver) is None:
-                        deliver = self._deliver = self._delivered
-                    self._known = last = MethodType(deliver, callback)
-                self._send(value, key, -1, last)
+                        deliver = self._deliver = _deliverer(self._tracker, self._channel)
+                    wrapper = MethodType(deliver, callback)
+                self._send(value, key, -1, wrapper)
                 return
             if (report := self._report) is None:
-                report = self._report = self._reported
+                report = self._report = _reporter(self._tracker, self._channel)
             kept = headers.copy() if headers.__class__ is list else headers
             wrapper = MethodType(report, (callback, partition, timestamp, kept))
             self._send(value, key, partition, wrapper, None, timestamp, headers)
@@ -91,29 +101,46 @@ class Lane:
             self._refuse(error)
             raise
 
-    def _delivered(
-        self, callback: DeliveryCallback, error: KafkaError | None, message: Message
-    ) -> None:
-        """The report of a message with nothing but a callback."""
-        tracker = self._tracker
+
+def _deliverer_to(tracker: Tracker, channel: str, callback: DeliveryCallback) -> DeliveryCallback:
+    """The report of messages with nothing but `callback`."""
+
+    def deliver(error: KafkaError | None, message: Message) -> None:
         if error is None and not tracker.diverted:
             callback(None, message)
         else:
-            tracker.report(self._channel, callback, -1, 0, None, error, message)
+            tracker.report(channel, callback, -1, 0, None, error, message)
 
-    def _reported(
-        self,
+    return deliver
+
+
+def _deliverer(tracker: Tracker, channel: str) -> Callable[..., None]:
+    """The report of messages with nothing but a callback, to be bound to that."""
+
+    def deliver(callback: DeliveryCallback, error: KafkaError | None, message: Message) -> None:
+        if error is None and not tracker.diverted:
+            callback(None, message)
+        else:
+            tracker.report(channel, callback, -1, 0, None, error, message)
+
+    return deliver
+
+
+def _reporter(tracker: Tracker, channel: str) -> Callable[..., None]:
+    """The report of other messages, to be bound to what reports do not tell."""
+
+    def report(
         untold: tuple[DeliveryCallback, int, int, HeadersInput | None],
         error: KafkaError | None,
         message: Message,
     ) -> None:
-        """The report of another message, with what reports do not tell."""
         callback, partition, timestamp, headers = untold
-        tracker = self._tracker
         if error is None and not tracker.diverted:
             callback(None, message)
         else:
-            tracker.report(self._channel, callback, partition, timestamp, headers, error, message)
+            tracker.report(channel, callback, partition, timestamp, headers, error, message)
+
+    return report
 
 
 def native_of(send: Sender) -> NativeSender:
