@@ -169,8 +169,9 @@ class BackendConsumer(ABC):
 
     Offsets: with ``enable.auto.commit`` only messages that poll() or consume() returned are
     committed. Rebalance callbacks run inside poll(), consume(), unsubscribe() or close(), on the
-    calling thread, never with an empty list; what a callback does not assign or unassign itself
-    (assign, incremental_assign, unassign, incremental_unassign) is done when it returns.
+    calling thread, on_revoke and on_lost never with an empty list; what a callback does not assign
+    or unassign itself (assign, incremental_assign, unassign, incremental_unassign) is done when it
+    returns.
     """
 
     @abstractmethod

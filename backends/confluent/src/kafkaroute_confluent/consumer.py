@@ -99,6 +99,8 @@ class ConfluentConsumer(BackendConsumer):
         callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
         came = self._returned.came
         given = {name: _adapted(callback, came) for name, callback in callbacks.items() if callback}
+        if on_assign is not None:
+            given["on_assign"] = _adapted(on_assign, came, empty=True)
         self._call(self._native.subscribe, list(topics), **given)
 
     def unsubscribe(self) -> None:
@@ -218,12 +220,14 @@ class ConfluentConsumer(BackendConsumer):
         return f"<ConfluentConsumer {'closed' if self._closed else 'open'}>"
 
 
-def _adapted(callback: AssignmentCallback, came: AssignmentCallback) -> Callable[[Any, Any], None]:
+def _adapted(
+    callback: AssignmentCallback, came: AssignmentCallback, *, empty: bool = False
+) -> Callable[[Any, Any], None]:
     """confluent-kafka's form of `callback`, after `came`; it assigns or unassigns by itself what
-    the callback does not."""
+    the callback does not. `empty`: call it without partitions, too."""
 
     def adapted(_consumer: Any, natives: Any) -> None:
-        if natives:
+        if natives or empty:
             partitions = to_partitions(natives)
             came(partitions)
             callback(partitions)
