@@ -136,17 +136,19 @@ class Scout:
     def _run(self) -> None:
         while not self._closed:
             self._awake.clear()
-            started = time.monotonic()
+            started, reached = time.monotonic(), True
             for topic in list(self._looks):
                 if self._closed:
                     break
                 look = self._look(topic, self._patience)
+                reached &= look.reached
                 with self._lock:
                     if topic in self._looks:
                         self._looks[topic] = look
             took = time.monotonic() - started
+            rest = _REST * took if reached else 0.0  # waiting for an answer is no work
             if not self._closed:
-                self._awake.wait(max(self._interval, min(_REST * took, _LONGEST_REST)))
+                self._awake.wait(max(self._interval, min(rest, _LONGEST_REST)))
         with self._turn:
             self._free()
 

@@ -243,7 +243,7 @@ def test_members_tell_each_other_what_they_have_not_committed(world):
             world.group_at("A").committed["orders", partition] = (int(partition == 0), None)
             world.write("A", "read, not committed", partition=partition)
         world.move(one, "B")
-        found = []
+        found, end = [], time.monotonic() + 30
         while world.phases().count(Phase.LEFT) < 2:
             assert time.monotonic() < end, world.phases()
             found += [m for m in (one.poll(0.02), two.poll(0.02)) if m is not None]

@@ -51,3 +51,26 @@ def test_while_the_group_deals_out_its_partitions_nobody_is_given_up(decided_aft
     """After members were killed the group waited for two session time-outs; nobody read."""
     assert decided_after(lambda now: now > 30) >= 30
     assert decided_after(lambda now: False) >= PATIENCE + SESSION + REBALANCE
+
+
+@pytest.mark.parametrize("misses", [1, 2])
+def test_one_look_without_an_answer_is_no_dead_cluster(misses):
+    """On a busy machine a single look may take too long."""
+    scout = StillScout()
+    leaving = Leaving(scout, "orders", 0.0, PATIENCE, SESSION, REBALANCE, commits=True)
+
+    def look_at(at, error):
+        look = Look("orders", at, error=error)
+        scout.latest = lambda topic: look
+        for step in range(4):
+            leaving.step(at + 1 + step, Standing({}))
+
+    look_at(0.0, "too slow")
+    assert leaving.outcome is None
+    if misses == 2:
+        look_at(5.0, "too slow")
+        assert leaving.outcome is Outcome.UNREAD
+    else:
+        scout.latest = lambda topic: Look(topic, 5.0, partitions={0: Extent(10, 0, 10, True)})
+        leaving.step(6.0, Standing({}))
+        assert leaving.outcome is Outcome.DRAINED

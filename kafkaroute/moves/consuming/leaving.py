@@ -10,13 +10,15 @@ from ...messages import TopicPartition
 from ..drainage import Ends, Look
 from ..scout import Scout
 
-__all__ = ["Leaving", "Outcome", "Standing"]
+__all__ = ["MISSES", "Leaving", "Outcome", "Standing"]
 
 
 #: Seconds between two exchanges of notes.
 _EXCHANGE = 0.5
 #: Without a step for so many seconds, what is fetched may wait for the application.
 _AWAY = 1.0
+#: Looks in a row without an answer: a single one may fail on a machine that is too busy.
+MISSES = 2
 
 
 class Outcome(Enum):
@@ -112,7 +114,9 @@ class Leaving:
         self._cut: Mapping[int, int] | None = None
         self._look: Look | None = None
         self._asked = False
-        self._reached = since
+        #: Since when, and how often in a row, it has not answered.
+        self._missing = since
+        self._misses = 0
         self._own: dict[int, int] = {}
         self._reported: dict[int, int] | None = None
         self._mine = _Progress(since)
@@ -146,7 +150,11 @@ class Leaving:
             if self._reported is None and look.reached and not look.untouched:
                 self.commits = True  # another member did
             if look.reached:
-                self._reached = now
+                self._misses = 0
+            elif look.at >= self.since:
+                if self._misses == 0:
+                    self._missing = look.at
+                self._misses += 1
             for number, one in look.partitions.items():
                 self._committed.setdefault(number, one.read)
         self._watch_progress(now, standing)
@@ -155,7 +163,7 @@ class Leaving:
             self._decide(Outcome.UNCOMMITTED if uncommitted else Outcome.DRAINED, uncommitted)
         elif look is not None and look.at >= self.since:
             if not look.reached:
-                if now - self._reached >= self._patience:
+                if self._misses >= MISSES and now - self._missing >= self._patience:
                     self._decide(Outcome.UNREAD, self._ends.unread() or self._standing())
             elif self._is_own_business(look) and self._own_is_done():
                 self._decide(Outcome.DRAINED, ())

@@ -9,11 +9,14 @@ from ...backend.registry import get_backend
 from ...router import Place
 from ...settings import Settings
 from ..scout import Scout
-from .leaving import Leaving
+from .leaving import MISSES, Leaving
 from .stages import Stage, Way
 from .standing import rebalance_seconds, session_seconds
 
 __all__ = ["Scouting"]
+
+#: Seconds that one look at an old place may take at most.
+_LOOK = 3.0
 
 
 class Scouting:
@@ -49,7 +52,9 @@ class Scouting:
         counts."""
         place = head.place
         if (scout := self._scouts.get(place)) is None:
-            scout = self._scouts[place] = Scout(get_backend(place.backend), place.config)
+            patience = min(_LOOK, self._settings.drain_timeout / MISSES)
+            backend = get_backend(place.backend)
+            scout = self._scouts[place] = Scout(backend, place.config, patience=patience)
             self._topics[place] = set()
         self._topics[place].add(head.topic)
         return Leaving(
