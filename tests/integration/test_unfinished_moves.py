@@ -41,6 +41,8 @@ while not stopping:
         say("event", message.error())
     elif message is not None:
         say("read", message.key().decode(), message.value().decode(), message.topic())
+        # Not before: a member that is killed in between must not have it committed.
+        consumer.store_offsets(message)
 consumer.close()
 say("closed")
 """
@@ -146,6 +148,7 @@ class Team:
             "session.timeout.ms": 6000,
             "heartbeat.interval.ms": 500,
             "auto.commit.interval.ms": 200,
+            "enable.auto.offset.store": False,
         }
         base = {"ttl": 1.0, "move_window": WINDOW, "move_linger": 2.0, "drain_timeout": 2.0}
         return self.world.settings(config, **base | self.more)
