@@ -74,7 +74,8 @@ class Producer(TransactionCalls):
 
         Raises:
             BufferError: the local queue is full: poll() and try again.
-            KafkaException: refused at once, e.g. ``MSG_SIZE_TOO_LARGE``.
+            KafkaException: refused at once, e.g. ``MSG_SIZE_TOO_LARGE``; ``_CONFLICT``: the cluster is
+                not the one that the catalog says.
             CatalogError, RouteRejected, BackendError, ConfigurationError, ChannelInvalid: the
                 channel's first message found no way.
             ClosedError: after close().

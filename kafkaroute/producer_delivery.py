@@ -90,7 +90,8 @@ class Delivery:
             mark = dispatch.activity
             links = dispatch.links()
             # In the order in which a message passes: it may be counted twice, never missed.
-            count = sum(link.kept() for link in links)
+            count = dispatch.proving.kept()
+            count += sum(link.kept() for link in links)
             count += sum(len(link.client) for link in links)
             count += len(dispatch.later)
             if dispatch.is_moving():

@@ -21,6 +21,7 @@ from .doubts import Doubts
 from .fronts import Fronts
 from .link import Home, Link, spot_of
 from .mover import Mover
+from .proving import Proving
 from .refusals import Refusals
 from .tracker import Pair, Tracker
 from .undelivered import Undelivered, report_of
@@ -46,6 +47,7 @@ class Dispatch:
         reports: the application uses delivery callbacks.
         closed: produce() is refused.
         stopped: movers have ended for good.
+        proving: whether clients have reached the clusters that routes name.
         given_up: messages that close() failed before any client had them.
         bind: with transactions: called for the first message of each channel in each of them.
         transactions: where there are any.
@@ -74,6 +76,7 @@ class Dispatch:
         self._expired: set[str] = set()
         self._refusals = Refusals(stop=settings.on_revoked == "stop")
         self._unheard = Unheard()
+        self.proving = Proving(self)
         self.router: Router[Link] = Router(settings, "produce", self._open)
         self.router.follow(self.changed, self.expire, self.failing)
 
@@ -109,16 +112,16 @@ class Dispatch:
         """
         while True:
             home = self._find(channel, reports=reports)
-            if self.bind is not None:
-                self.bind(home.link, channel)  # may ask the cluster: not under the lock
+            if self.bind is not None:  # may ask the cluster: not under the lock
+                self.proving.ask(channel, home)
+                self.bind(home.link, channel)
             with self.lock:
                 self.check_open()
                 latest = self.homes.get(channel)
-                if latest is not None and latest.link is home.link and self._is_certain(channel):
+                certain = channel not in self._expired and not self._refusals.stops(channel)
+                if certain and latest is not None and latest.link is home.link:
+                    self.proving.check(channel, latest)
                     return self._install(channel, latest)
-
-    def _is_certain(self, channel: str) -> bool:
-        return channel not in self._expired and not self._refusals.stops(channel)
 
     def _find(self, channel: str, *, reports: bool) -> Home:
         """Where the channel lives, looked up where it is not known or no longer certain."""
@@ -143,10 +146,8 @@ class Dispatch:
 
     def _install(self, channel: str, home: Home) -> Pair:
         front = self.fronts.first(channel)
-        if front is not None:
-            pair = front.pair(channel)
-        else:
-            pair = home.link.direct(channel, home.route.topic)
+        direct = home.link.direct
+        pair = direct(channel, home.route.topic) if front is None else front.pair(channel)
         self.senders[channel] = pair
         return pair
 
@@ -316,7 +317,7 @@ class Dispatch:
     def rest(self) -> None:
         """Let poll() take the short way again, if nothing moves any more."""
         with self.lock:
-            self.busy = bool(self.movers or self.retired or self.later)
+            self.busy = bool(self.movers or self.retired or self.later or self.proving.active)
 
     def counters(self) -> dict[str, int]:
         """What happened so far: phases of moves, and messages that failed unheard."""
@@ -328,9 +329,9 @@ class Dispatch:
         """End all movers; what they hold is reported as purged, in `later`."""
         with self.lock:
             self.stopped = True
-            movers = list(self.movers.values())
-            for mover in movers:
+            for mover in (movers := list(self.movers.values())):
                 mover.stop()
+        self.proving.stop()
         for mover in movers:
             mover.join()
         for link in self.links():
@@ -339,6 +340,7 @@ class Dispatch:
     def give_up(self, link: Link, *, end: bool) -> None:
         """Fail what the client does not have (it was never sent, or shall be sent again)."""
         left = [*link.strays, *link.tracker.collected(go_on=not end)]
+        left += self.proving.take(link, end=end)
         link.strays.clear()
         if link.hold is not None:
             left += link.hold.take_all(end=end)
@@ -381,4 +383,5 @@ class Dispatch:
         self._expired.clear()
         self._refusals.clear()
         self.announcer = Announcer(self.settings.on_route_change)
+        self.proving = Proving(self)
         self.router.after_fork_in_child()

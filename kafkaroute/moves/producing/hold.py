@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ...backend.contract import DeliveryCallback, HeadersInput
@@ -101,6 +102,13 @@ class Hold:
     def __len__(self) -> int:
         # In this order: a message in hand is never missed, at worst counted twice.
         return len(self._first) + len(self._queue) + self._in_hand
+
+    def oldest(self) -> float | None:
+        """time.time() of the oldest message's produce()."""
+        for queue in (self._first, self._queue):
+            with suppress(IndexError):
+                return queue[0].accepted_at
+        return None
 
     def release_some(self, send: Callable[[Undelivered], None], most: int) -> None:
         """Send the oldest `most` messages. What `send` raises leaves the message in place."""

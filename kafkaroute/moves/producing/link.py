@@ -38,11 +38,13 @@ class Link:
         doubtful: it is held only until it is known whether routes have changed: messages failed.
         strays: messages that failed after their channel had left, to be sent by this client.
         gone: it is about to be closed: no channel may come back.
+        cluster_id: its Kafka cluster's, "" where it has none to tell; None until somebody has asked.
     """
 
     __slots__ = (
         "__weakref__",
         "client",
+        "cluster_id",
         "doubtful",
         "gone",
         "hold",
@@ -59,6 +61,7 @@ class Link:
         self.hold: Hold | None = None
         self.doubtful = False
         self.gone = False
+        self.cluster_id: str | None = None
         self.strays: deque[Undelivered] = deque()
         self.tracked = redeliver and "transactional.id" not in place.config
         config = dict(place.config)
@@ -83,13 +86,17 @@ class Link:
         return send, send, as_it_is
 
     def new_hold(self, forward: Callable[..., None]) -> Hold:
-        """Begin to hold, with the bounds that the client's own queue has."""
+        """Begin to hold."""
+        self.hold = self.hold_like(forward)
+        self.hold.elsewhere = len(self.client)
+        return self.hold
+
+    def hold_like(self, forward: Callable[..., None]) -> Hold:
+        """A hold with the bounds that the client's own queue has."""
         config = self.place.config
         messages = _bound(config, "queue.buffering.max.messages", _MAX_MESSAGES)
         kbytes = _bound(config, "queue.buffering.max.kbytes", _MAX_KBYTES)
-        self.hold = Hold(forward, messages, kbytes * 1024)
-        self.hold.elsewhere = len(self.client)
-        return self.hold
+        return Hold(forward, messages, kbytes * 1024)
 
     def kept(self) -> int:
         """Messages that are not the client's now: held, collected, or to be sent again."""

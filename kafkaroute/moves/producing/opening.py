@@ -134,6 +134,7 @@ def _refusal_of(link: Link, route: Route) -> str | None:
         answer = link.client.list_topics(route.topic, _TIMEOUT)
     except KafkarouteError as error:
         return f"no answer: {error}"
+    link.cluster_id = answer.cluster_id or ""
     if route.cluster_id is not None and answer.cluster_id not in (None, route.cluster_id):
         return f"the cluster is {answer.cluster_id}, the route says {route.cluster_id}"
     topic = answer.topics.get(route.topic)

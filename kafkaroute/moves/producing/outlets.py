@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ClosedError, KafkaException
 from ...messages import KafkaError
+from .hold import Hold
 from .link import Link
 from .tracker import Pair
 from .undelivered import Undelivered
@@ -25,11 +26,17 @@ class NeedsReportsError(Exception):
 
 
 class Outlets:
-    """Senders to where channels live now, from the client that `link` is."""
+    """Senders to where channels live now.
 
-    def __init__(self, dispatch: Dispatch, link: Link) -> None:
+    Args:
+        link: the client that is being replaced, if one is.
+        hold: where the messages come from, if not from that client's.
+    """
+
+    def __init__(self, dispatch: Dispatch, link: Link | None, hold: Hold | None = None) -> None:
         self._dispatch = dispatch
         self._link = link
+        self._hold = hold
         self._known: dict[str, tuple[Link, str, Pair]] = {}
         self._full: Link | None = None
 
@@ -40,7 +47,8 @@ class Outlets:
         """
         dispatch, channel = self._dispatch, message.channel
         while True:
-            behind = dispatch.fronts.behind(channel, self._link.hold)
+            hold = self._link.hold if self._link is not None else self._hold
+            behind = dispatch.fronts.behind(channel, hold)
             if behind is not None:
                 if behind.take_on(message):
                     return
