@@ -2,7 +2,8 @@
 
 The service and a raw ASGI callable that answers the same bytes under the same server run one after
 the other on one core, and what asks them on another. Rounds are interleaved; a ratio is of two
-neighbouring runs. Needs Linux, two cores, wrk and `pip install 'kafkaroute[server]'`.
+neighbouring runs. A run during which others used more than 6 % of either core is repeated, until
+the patience is used up; what stays disturbed is told. Needs Linux, two cores, wrk and `pip install 'kafkaroute[server]'`.
 
     python -m benchmarks.catalog_service [--rounds 7] [--seconds 5] [--json FILE] [--table FILE]
 """
@@ -25,6 +26,8 @@ from benchmarks.suite.machine import describe
 from . import serving, wrk
 from .many_polls import many_polls
 from .open_loop import latencies
+from .quiet import Patience
+from .serving import Process
 from .table import table
 
 RATE = 20_000.0
@@ -41,6 +44,12 @@ def main() -> None:
     )
     parser.add_argument("--core", type=int, default=0, help="that is measured (%(default)s)")
     parser.add_argument("--driver", type=int, default=1, help="core that asks (%(default)s)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=600,
+        help="seconds for repeating runs that others disturbed (%(default)s)",
+    )
     parser.add_argument("--json", type=Path, help="write the result there")
     parser.add_argument("--table", type=Path, help="put the table into this document")
     options = parser.parse_args()
@@ -67,6 +76,7 @@ def _machine() -> dict[str, str]:
 
 def _measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rules, core = folder / "rules.yaml", options.core
+    patience = Patience(core, options.driver, options.patience)
     serving.write_rules(rules)
     audit = ("--history", str(folder / "history"), "--audit", str(folder / "audit"))
     with serving.service(rules, core) as service, serving.service(rules, core, *audit) as audited:
@@ -85,9 +95,14 @@ def _measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 ),
                 "304": (service, wrk.script(folder / "known.lua", known)),
             }
-            rates = _rates(cases, options)
+            rates = _rates(cases, options, patience)
         slow = [
-            dataclasses.asdict(latencies(service, rate=options.rate, seconds=options.seconds))
+            dataclasses.asdict(
+                patience.run(
+                    [service],
+                    lambda: latencies(service, rate=options.rate, seconds=options.seconds),
+                )
+            )
             for _ in range(3)
         ]
         print(*slow, sep="\n", flush=True)
@@ -104,20 +119,30 @@ def _measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "latencies": {"asked": options.rate, "runs": slow},
         "polls": polls,
         "audit_lines": lines,
+        "disturbed": {"repeated": patience.disturbed, "kept": patience.kept},
+        "others": max(patience.others),
     }
 
 
-def _rates(cases: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+def _rates(
+    cases: dict[str, Any], options: argparse.Namespace, patience: Patience
+) -> dict[str, Any]:
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for number in range(options.rounds + 1):
         seconds = options.seconds if number else 1
         raw = 0.0
         for name, (process, script) in cases.items():
-            spent = process.cpu()
-            rate = wrk.rate(
-                process, script, options.driver, seconds=seconds, connections=CONNECTIONS
-            )
-            spent = process.cpu() - spent
+
+            def run(
+                process: Process = process, script: Path = script, seconds: int = seconds
+            ) -> tuple[float, float]:
+                spent = process.cpu()
+                rate = wrk.rate(
+                    process, script, options.driver, seconds=seconds, connections=CONNECTIONS
+                )
+                return rate, process.cpu() - spent
+
+            rate, spent = patience.run([process], run) if number else run()
             raw = rate if name == "raw" else raw
             if number:  # the first warms up
                 found[name]["rates"].append(round(rate))

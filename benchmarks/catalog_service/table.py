@@ -17,7 +17,8 @@ def table(result: dict[str, Any]) -> str:
             f"Measured {machine['measured']} on one core of: {machine['processor']}, "
             f"{machine['python']}, load before {machine['load before']}; "
             f"{result['rounds']} rounds of {result['seconds']} s, {result['connections']} connections, "
-            f"{result['answer_bytes']} bytes of body. Median (least to most)."
+            f"{result['answer_bytes']} bytes of body. Median (least to most). "
+            f"{_disturbance(result)}"
         ),
         "",
         "| | answers a second | of the raw callable | processor time | goal |",
@@ -60,6 +61,15 @@ def table(result: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _disturbance(result: dict[str, Any]) -> str:
+    found = result["disturbed"]
+    told = f"Others used up to {100 * result['others']:.0f} % of a core beside it"
+    return (
+        f"{told}; {found['repeated']} runs were repeated because of that, and {found['kept']} "
+        "disturbed ones are counted."
+    )
 
 
 def _spread(runs: list[float], form: str) -> str:

@@ -143,14 +143,12 @@ class _Connection(HttpToolsProtocol):
         self.scope["headers"] = headers
 
     def on_response_complete(self) -> None:
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-        else:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
             self._asking = False
             self._hang_up_in(self.timeout_keep_alive)
 
