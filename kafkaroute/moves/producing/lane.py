@@ -44,7 +44,7 @@ class Lane:
     """
 
     __slots__ = (
-        *("_channel", "_deliver", "_known", "_last"),
+        *("_channel", "_deliver", "_headed", "_known", "_last"),
         *("_refuse", "_report", "_send", "_tracker"),
     )
 
@@ -54,7 +54,9 @@ class Lane:
         self._send, self._refuse = native
         self._known: tuple[object, DeliveryCallback] = _NONE_KNOWN
         self._last: object = None
-        self._deliver: Callable[..., None] | None = None  # most channels never need these two
+        # Most channels never need these.
+        self._deliver: Callable[..., None] | None = None
+        self._headed: Callable[..., None] | None = None
         self._report: Callable[..., None] | None = None
 
     def plain(self, value: bytes | str | None, key: bytes | str | None) -> None:
@@ -92,10 +94,16 @@ class Lane:
                     wrapper = MethodType(deliver, callback)
                 self._send(value, key, -1, wrapper)
                 return
+            if callback is nobody and partition == -1 and not timestamp:
+                if (headed := self._headed) is None:
+                    headed = self._headed = _headed_reporter(self._tracker, self._channel)
+                kept = tuple(headers) if headers.__class__ is list else headers
+                self._send(value, key, -1, MethodType(headed, kept), None, 0, headers)
+                return
             if (report := self._report) is None:
                 report = self._report = _reporter(self._tracker, self._channel)
-            kept = headers.copy() if headers.__class__ is list else headers
-            wrapper = MethodType(report, (callback, partition, timestamp, kept))
+            copy = headers.copy() if headers.__class__ is list else headers
+            wrapper = MethodType(report, (callback, partition, timestamp, copy))
             self._send(value, key, partition, wrapper, None, timestamp, headers)
         except Exception as error:
             self._refuse(error)
@@ -139,6 +147,17 @@ def _reporter(tracker: Tracker, channel: str) -> Callable[..., None]:
             callback(None, message)
         else:
             tracker.report(channel, callback, partition, timestamp, headers, error, message)
+
+    return report
+
+
+def _headed_reporter(tracker: Tracker, channel: str) -> Callable[..., None]:
+    """The report of messages with nothing but headers, to be bound to these."""
+
+    def report(headers: HeadersInput, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            again = list(headers) if isinstance(headers, tuple) else headers
+            tracker.report(channel, nobody, -1, 0, again, error, message)
 
     return report
 
