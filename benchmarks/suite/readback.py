@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,14 @@ import confluent_kafka
 from .runs import BrokenMeasurement
 
 __all__ = ["Ledger"]
+
+#: Seconds until a new topic must be there.
+_PATIENCE = 10.0
+_TOO_EARLY = (
+    confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART,
+    confluent_kafka.KafkaError.LEADER_NOT_AVAILABLE,
+    confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION,
+)
 
 
 class Ledger:
@@ -40,12 +49,19 @@ class Ledger:
         consumer = confluent_kafka.Consumer({**self._config, "group.id": "bench-ledger"})
         try:
             partitions = consumer.list_topics(self._topic, 10).topics[self._topic].partitions
-            ends = (
-                consumer.get_watermark_offsets(
-                    confluent_kafka.TopicPartition(self._topic, number), 10
-                )
-                for number in partitions
-            )
-            return sum(high for _low, high in ends)
+            return sum(_end(consumer, self._topic, number) for number in partitions)
         finally:
             consumer.close()
+
+
+def _end(consumer: Any, topic: str, number: int) -> int:
+    """The offset after the last message; the leader of a new partition may not know it yet."""
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            partition = confluent_kafka.TopicPartition(topic, number)
+            return consumer.get_watermark_offsets(partition, 10)[1]
+        except confluent_kafka.KafkaException as error:
+            if error.args[0].code() not in _TOO_EARLY or time.monotonic() > patience:
+                raise
+        time.sleep(0.1)
