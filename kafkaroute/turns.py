@@ -17,12 +17,17 @@ class Turns:
 
     A plain lock is not fair: a thread that polls in a loop takes it again before a waiting thread
     wakes up (seen: 8 s for one call). The poller calls :meth:`step_aside` between its slices.
+
+    Attributes:
+        acquire, release: the lock's own, for where a call of ``__enter__`` costs too much.
     """
 
-    __slots__ = ("_count", "_lock", "_waiting")
+    __slots__ = ("_count", "_lock", "_waiting", "acquire", "release")
 
     def __init__(self) -> None:
         self._lock = RLock()
+        self.acquire = self._lock.acquire
+        self.release = self._lock.release
         self._count = Lock()
         self._waiting = 0
 
