@@ -375,12 +375,7 @@ def test_what_a_refused_login_failed_is_sent_with_the_new_one(real_world):
     secured = cluster.client_config("scram-sha-512")
     channel = real_world.channel(0, partitions=2, connection=secured)
     place = real_world.where[channel]
-    # An idempotent kafka-python sends nothing any more once a batch has timed out that way, without
-    # any move as well.
-    ordered = IDEMPOTENT
-    if real_world.backend == "kafka-python":
-        ordered = {"max.in.flight.requests.per.connection": 1}
-    producer = real_world.producer(ordered | {"message.timeout.ms": 3000}, ttl=120)
+    producer = real_world.producer(IDEMPOTENT | {"message.timeout.ms": 3000}, ttl=120)
     with Load(producer, channel, pause=0.005) as load:
         real_world.wait(lambda: load.sent > 100)
         clients = list(producer._router.clients())

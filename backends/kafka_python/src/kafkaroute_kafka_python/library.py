@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     from kafka.protocol.consumer import FetchRequest
     from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
     from kafka.protocol.metadata import MetadataRequest
+    from kafka.protocol.producer import InitProducerIdRequest
     from kafka.protocol.sasl import SaslAuthenticateRequest
     from kafka.record.memory_records import MemoryRecordsBuilder
     from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
@@ -47,6 +48,7 @@ __all__ = [
     "CooperativeStickyAssignor",
     "FetchRequest",
     "Future",
+    "InitProducerIdRequest",
     "KafkaCluster",
     "KafkaConnectionManager",
     "KafkaConsumer",

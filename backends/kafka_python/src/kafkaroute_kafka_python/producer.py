@@ -16,6 +16,7 @@ from kafkaroute.messages import ClusterMetadata, KafkaError, TopicPartition, kaf
 from .appender import Appender, Pairs, make_appender
 from .credentials import replace_credentials
 from .errors import failure, mapped
+from .expiry import keep_expiring
 from .internals import private
 from .library import KafkaProducer, kp
 from .messages import to_bytes, write_headers
@@ -81,6 +82,7 @@ class KafkaPythonProducer(BackendProducer):
             # The constructor insists on room for a whole request; librdkafka does not.
             config["delivery_timeout_ms"] = self._plan.message_timeout * 1000
         self._purger = Purger(native)
+        keep_expiring(native, self._opener.client, self._purger)
         self._append = make_appender(native, self._reports, self._plan.batch_messages)
         self._keeper.opened(self._opener.client, self._append)
 

@@ -31,7 +31,8 @@ class Purger:
 
     def __init__(self, native: Any) -> None:
         self._native = native
-        self._lock = RLock()
+        #: Held while batches are completed.
+        self.lock = RLock()
         self._unswept = False
         try:
             require(
@@ -64,16 +65,21 @@ class Purger:
         self._expired_in_flight = sender._get_expired_inflight_batches
         accumulator.expired_batches = self._expired
 
+    @property
+    def works(self) -> bool:
+        """Whether this kafka-python has what it takes."""
+        return self._refusal is None
+
     def _locked(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            with self._lock:
+            with self.lock:
                 return method(*args, **kwargs)
 
         return call
 
     def _expired(self, now: float | None = None) -> list[Any]:
         """Batches whose time is up; the library would take those in flight after the queued."""
-        with self._lock:
+        with self.lock:
             if self._unswept:
                 self._sweep()
             return [*self._expired_in_flight(now=now), *self._expired_in_queue(now=now)]
@@ -94,7 +100,7 @@ class Purger:
         if self._refusal is not None:
             raise UnsupportedFeature(self._refusal)
         numbered = False
-        with self._lock:
+        with self.lock:
             for batch in self._native._accumulator._incomplete.all():
                 if batch.final_state is None and self._fail(batch, in_queue, in_flight):
                     numbered = numbered or batch.has_sequence
@@ -133,5 +139,5 @@ def _renumber(manager: Any) -> None:
         if state is not type(state).READY:
             return  # it failed for good, or is getting a new number already
         manager.reset_producer_id()
-        # The library asks for an id only in its first state.
+        # The library asks for an id only in its first state (as in expiry.py).
         manager._current_state = type(state).UNINITIALIZED
