@@ -1,4 +1,4 @@
-"""An idempotent producer goes on after messages have timed out."""
+"""An idempotent producer goes on after messages have failed."""
 
 from __future__ import annotations
 
@@ -129,6 +129,56 @@ def test_batch_is_sent_again_under_its_own_id_when_another_one_has_timed_out(
     assert producer.close(5) == 0
 
 
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.INVALID_RECORD,
+    ],
+)
+def test_refused_message_is_not_the_end_of_an_idempotent_producer(
+    cluster: EmbeddedCluster, code: int
+) -> None:
+    reports = Reports()
+    producer = open_producer(cluster)
+    refused, other = (producer.sender(cluster.new_topic(1)) for _ in range(2))
+    for send in (refused, other):
+        send(b"known", None, -1, reports)
+    assert producer.flush(10) == 0
+    reports.all.clear()
+    cluster.push_request_errors(PRODUCE, [code])
+    refused(b"bad", None, -1, reports)
+    assert producer.flush(5) == 0
+    assert reports.all == [(b"bad", code)]
+    for number in numbers(0, 20):
+        refused(number, None, -1, reports)
+        other(number, None, -1, reports)
+        producer.poll(0.005)
+    assert producer.flush(5) == 0
+    assert sorted(reports.all[1:]) == sorted((number, None) for number in numbers(0, 20) * 2)
+    assert producer.close(5) == 0
+
+
+@pytest.mark.embedded
+def test_refusal_of_the_whole_cluster_is_the_end_of_an_idempotent_producer(
+    cluster: EmbeddedCluster,
+) -> None:
+    reports = Reports()
+    producer = open_producer(cluster)
+    send = producer.sender(cluster.new_topic(1))
+    send(b"known", None, -1, reports)
+    assert producer.flush(10) == 0
+    code = KafkaError.CLUSTER_AUTHORIZATION_FAILED
+    cluster.push_request_errors(PRODUCE, [code])
+    for value in (b"bad", b"next"):
+        send(value, None, -1, reports)
+        assert producer.flush(5) == 0
+    assert reports.all[1:] == [(b"bad", code), (b"next", code)]
+    producer.close(1)
+
+
 @pytest.mark.parametrize("alive", [True, False])
 def test_late_answer_lets_nobody_overtake_the_batch_on_the_wire(alive: bool) -> None:
     muted = {"p"}
@@ -147,7 +197,9 @@ def test_late_answer_lets_nobody_overtake_the_batch_on_the_wire(alive: bool) -> 
     native = SimpleNamespace(
         _accumulator=SimpleNamespace(expired_batches=None, muted=muted),
         _sender=sender,
-        _transaction_manager=SimpleNamespace(_current_state=None, reset_producer_id=None),
+        _transaction_manager=SimpleNamespace(
+            _current_state=None, reset_producer_id=None, classify_batch_error=None
+        ),
     )
     _Expiry(native, SimpleNamespace(lock=RLock()))  # type: ignore[arg-type]
     sender._complete_batch(late, None)

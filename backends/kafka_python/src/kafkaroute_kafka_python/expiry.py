@@ -1,4 +1,4 @@
-"""An idempotent producer that goes on after messages have timed out.
+"""An idempotent producer that goes on after messages have failed.
 
 After a batch that was on the wire has run out of time nobody knows whether it was written, so its
 sequence numbers cannot be used again, and kafka-python drops the producer id. It asks for another
@@ -9,6 +9,9 @@ from the queue, and fails those of other partitions that only wait to be sent ag
 Here batches are given up outside of its sending pass, between two of them, and a lost id has it ask
 for the next one. A batch keeps the id under which it was sent first: as one batch of a partition is
 on the wire at a time, the broker still recognises a duplicate.
+
+The library also takes each final refusal of a message (too large, no access to its topic) for the
+end of the whole producer. Here it costs the id, as with librdkafka, and that message alone.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ __all__ = ["keep_expiring"]
 
 #: Seconds between two looks at what has run out of time.
 _PAUSE = 0.05
+#: What the library makes of a failed batch.
+_KINDS = ("ERROR_CLASS_FATAL", "ERROR_CLASS_NEEDS_PRODUCER_ID_RESET", "ERROR_CLASS_RETRIABLE")
 
 
 def keep_expiring(native: Any, client: Any, purger: Purger) -> None:
@@ -52,6 +57,9 @@ def keep_expiring(native: Any, client: Any, purger: Purger) -> None:
             "_transaction_manager._lock",
             "_transaction_manager.producer_id_and_epoch.match",
             "_transaction_manager.reset_producer_id",
+            "_transaction_manager.classify_batch_error",
+            *(f"_transaction_manager.{name}" for name in _KINDS),
+            "_transaction_manager._FATAL_ERRORS",
         )
     except UnsupportedFeature:
         return
@@ -73,10 +81,12 @@ class _Expiry:
         self._find = self._accumulator.expired_batches  # the purger's: both kinds
         self._can_retry = self._sender._can_retry
         self._reset = self._manager.reset_producer_id
+        self._classify = self._manager.classify_batch_error
         self._accumulator.expired_batches = self._hold
         self._sender._get_expired_inflight_batches = lambda **_: []
         self._sender._can_retry = self._can_retry_under_its_id
         self._manager.reset_producer_id = self._renew_id
+        self._manager.classify_batch_error = self._failing_alone
         for name in ("_complete_batch", "_complete_batch_with_exception"):
             setattr(self._sender, name, self._keeping_order(getattr(self._sender, name)))
 
@@ -119,6 +129,16 @@ class _Expiry:
             if self._manager._current_state is self._state.READY:
                 # The library asks for an id only in its first state.
                 self._manager._current_state = self._state.UNINITIALIZED
+
+    def _failing_alone(self, error: Any, batch: Any, **kwargs: Any) -> Any:
+        """As the library judges, but a refusal of one message is not the end."""
+        manager = self._manager
+        kind = self._classify(error, batch, **kwargs)
+        if kind != manager.ERROR_CLASS_FATAL or type(error) in manager._FATAL_ERRORS:
+            return kind
+        if manager.producer_id_and_epoch.match(batch):
+            return manager.ERROR_CLASS_NEEDS_PRODUCER_ID_RESET
+        return manager.ERROR_CLASS_RETRIABLE  # nothing to do: that id is gone already
 
     def _can_retry_under_its_id(self, batch: Any, error: Any) -> bool:
         """As the library decides, but for the id: a batch may be sent again under an older one."""
