@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -110,4 +111,6 @@ def say_change(change: RouteChange) -> None:
 
 def say(event: str, **content: object) -> None:
     """Tell whoever started this program, as one line of JSON."""
-    print(json.dumps({"event": event, **content}), flush=True)
+    # One write: print() has another for the end of the line, and moves are told by other threads.
+    sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
+    sys.stdout.flush()

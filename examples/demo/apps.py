@@ -41,7 +41,7 @@ class App:
         assert self.process.stdout is not None
         with contextlib.suppress(ValueError):  # closed while reading
             for line in self.process.stdout:
-                self.said.put(json.loads(line) if line.startswith("{") else line)
+                self.said.put(_event(line) or line)
 
     def tell(self, line: str) -> None:
         assert self.process.stdin is not None
@@ -70,6 +70,14 @@ class App:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None  # a line for people
+    return said if isinstance(said, dict) else None
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,28 @@ def test_the_demos_rules_put_each_channel_on_its_cluster(demo, monkeypatch, move
         body = answer(rules, "flights", query).body
         assert body["connection"] == connections[home]
         assert body["channel_mapping"][airport] in named[home]
+
+
+def test_a_line_that_is_no_event_does_not_end_the_listening(demo, tmp_path):
+    """Two threads that told at once made one line of two; the end of the program went unheard."""
+    program = """print('{"event": "a"}{"event": "b"}'); print('{"event": "done"}')"""
+    app = demo("demo.apps").App("app", [sys.executable, "-c", program], {}, tmp_path / "log")
+    try:
+        assert app.said.get(timeout=10) == '{"event": "a"}{"event": "b"}\n'
+        assert app.said.get(timeout=10) == {"event": "done"}
+    finally:
+        app.stop()
+
+
+def test_events_of_several_threads_are_lines_of_their_own(demo, monkeypatch):
+    written = []
+
+    class Out:
+        def write(self, text):
+            written.append(text)
+
+        def flush(self): ...
+
+    monkeypatch.setattr(sys, "stdout", Out())
+    demo("flights").say("progress", count=1)
+    assert written == ['{"event": "progress", "count": 1}\n']
