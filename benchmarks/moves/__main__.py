@@ -80,31 +80,14 @@ def main() -> int:
 def _run(tasks: list[Task], size: Size, deadline: float) -> int:
     failed = 0
     with _clusters() as clusters:
-        for group in _side_by_side(tasks):
+        for task in tasks:
             if time.monotonic() > deadline:
-                print(f"time is up before {group[0].name}", flush=True)
+                print(f"time is up before {task.name}", flush=True)
                 break
             for cluster in clusters.values():
                 cluster.start()  # where a run left it down
-            with ThreadPoolExecutor(len(group)) as pool:
-                done = pool.map(lambda task: _play(task, clusters, size), group)
-                failed += sum(not sound for sound in done)
+            failed += not _play(task, clusters, size)
     return failed
-
-
-def _side_by_side(tasks: list[Task]) -> Iterator[list[Task]]:
-    """Below the highest rate the backends run beside each other, unless a broker dies."""
-    waiting: list[Task] = []
-    for task in tasks:
-        if task.scenario.alone or task.rate == "max":
-            yield [task]
-            continue
-        waiting.append(task)
-        if len(waiting) == 2:
-            yield waiting
-            waiting = []
-    if waiting:
-        yield waiting
 
 
 def _play(task: Task, clusters: dict[str, RealCluster], size: Size) -> bool:

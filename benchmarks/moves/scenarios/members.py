@@ -64,7 +64,7 @@ def down_with_previous(stage: Stage) -> Script:
 )
 def comings_and_goings(stage: Stage) -> Script:
     # So long the killed one's partitions are nobody's.
-    stage.profiles["in"] |= {"session.timeout.ms": 4000, "heartbeat.interval.ms": 700}
+    stage.profiles["in"] |= {"session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
     channel = stage.channel("A", stage.topic("A"))
     new = stage.topic("B")
     yield
