@@ -49,8 +49,11 @@ class GapReader:
         self._client = client
         self._spans: dict[Key, _Span] = {}
 
-    def empty(self, gaps: Mapping[Key, tuple[int, int]], deadline: float) -> dict[Key, bool | str]:
-        """For each gap [start, end): whether nothing in it is delivered, or why that is not known.
+    def empty(
+        self, gaps: Mapping[Key, tuple[int, int]], deadline: float
+    ) -> dict[Key, bool | str | None]:
+        """For each gap [start, end): whether nothing in it is delivered, or what the cluster said
+        against that; None where neither a message nor the end came in time.
 
         Args:
             deadline: time.monotonic() at which to give up.
@@ -72,10 +75,10 @@ class GapReader:
                         self._learn(message, waiting, troubles)
             finally:
                 self._client.unassign()
-        answers: dict[Key, bool | str] = {}
+        answers: dict[Key, bool | str | None] = {}
         for key, (_, end) in gaps.items():
             if key in waiting:
-                answers[key] = troubles.get(key, "its end was not reached in time")
+                answers[key] = troubles.get(key)
             else:
                 answers[key] = self._spans[key].empty_to >= end
         return answers

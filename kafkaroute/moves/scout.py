@@ -235,14 +235,20 @@ class Scout:
 
     def _look_into(
         self, gaps: Mapping[Key, tuple[int, int]], deadline: float
-    ) -> dict[Key, bool | str]:
-        """For each gap whether the application would be given nothing of it, or an error."""
+    ) -> dict[Key, bool | str | None]:
+        """For each gap whether the application would be given nothing of it, or an error; None
+        where that cannot be told yet: the cluster answers, but not with messages."""
         if not gaps or not self._config.get(_ENDS):
             return dict.fromkeys(gaps, False)
         if self._gaps is None:
             self._reading = self._open(None)
             self._gaps = GapReader(self._reading)
-        return self._gaps.empty(gaps, deadline)
+        answers = self._gaps.empty(gaps, deadline)
+        if None in answers.values():
+            # Perhaps it waits for an end that it was told of before: the next look has another.
+            self._close(self._reading)
+            self._reading = self._gaps = None
+        return answers
 
     # --- native consumers ---------------------------------------------------------------------
 
@@ -254,13 +260,17 @@ class Scout:
         return self._backend.open_consumer(config, {})
 
     def _free(self) -> None:
-        for client in (self._asker, self._reading):
-            try:
-                if client is not None:
-                    client.close()
-            except KafkarouteError as problem:
-                _log.info("closing a consumer of the old place: %s", _text(problem))
+        self._close(self._asker)
+        self._close(self._reading)
         self._asker = self._reading = self._gaps = None
+
+    @staticmethod
+    def _close(client: BackendConsumer | None) -> None:
+        try:
+            if client is not None:
+                client.close()
+        except KafkarouteError as problem:
+            _log.info("closing a consumer of the old place: %s", _text(problem))
 
 
 def _onlooker(backend: Backend, config: Mapping[str, ConfigValue]) -> dict[str, ConfigValue]:

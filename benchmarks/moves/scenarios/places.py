@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import Any
 
 from ..mirror import copy_history
 from ..stage import TTL, WINDOW, Stage
@@ -77,18 +76,16 @@ def random_moves(stage: Stage) -> Script:
     places = [("A", stage.topic("A")), ("A", stage.topic("A")), ("B", stage.topic("B"))]
     places.append(("B", stage.topic("B")))
     here = places[0]
-    channel = stage.channel(*here, generation=1)
+    channel = stage.channel(*here)
     chance = random.Random(16)
     yield
     stage.lead_in()
-    previous: list[dict[str, Any]] = []
-    for generation in range(1, stage.size.moves + 1):
-        # A place may come and go between two questions, so the answer names them all.
-        previous.append({**stage.earlier(*here), "generation": generation})
+    for _ in range(stage.size.moves):
         here = chance.choice([place for place in places if place != here])
-        more = {"generation": generation + 1, "previous": list(previous)}
-        stage.move(channel, *here, f"{here[0]}{places.index(here) % 2 + 1}", **more)
-        stage.run.sleep(chance.uniform(0.5, TTL + WINDOW))
+        stage.move(channel, *here, f"{here[0]}{places.index(here) % 2 + 1}")
+        # So that each place is heard of by everybody: without `previous` in the answer, nobody
+        # can know of one that comes and goes between two questions.
+        stage.run.sleep(chance.uniform(TTL + 1, TTL + WINDOW + 2))
     stage.run.sleep(TTL + WINDOW + 6 + stage.size.tail)
 
 
