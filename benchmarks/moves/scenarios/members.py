@@ -95,6 +95,8 @@ def transactions(stage: Stage) -> Script:
     "18",
     "one group commits every 1,000 messages, one never",
     load={"groups": 2, "commits": ("1000", "never")},
+    consume={"drain_timeout": 1.0},
+    remark="with a `drain_timeout` of 1 s, for which the last commit is waited for",
 )
 def rare_commits(stage: Stage) -> Script:
     return one_move(stage, "B", extra=6)
