@@ -74,3 +74,39 @@ def test_one_look_without_an_answer_is_no_dead_cluster(misses):
         scout.latest = lambda topic: Look(topic, 5.0, partitions={0: Extent(10, 0, 10, True)})
         leaving.step(6.0, Standing({}))
         assert leaving.outcome is Outcome.DRAINED
+
+
+def test_members_that_cut_at_other_offsets_do_not_wait_for_each_other_for_ever():
+    """Seen with A → B → A → B faster than the members leave: each had stopped before the other's
+    cut, and kept the rest for its next visit."""
+    scout = StillScout()
+    leaving = Leaving(scout, "orders", 0.0, PATIENCE, SESSION, REBALANCE, commits=True)
+    read = {0: 5, 1: 8}
+    scout.latest = lambda topic: looks[-1]
+    looks = []
+
+    def step(now, own):
+        looks.append(
+            Look("orders", now, partitions={n: Extent(read[n], 0, int(20 + now)) for n in read})
+        )
+        return leaving.step(now, Standing({0: own}))
+
+    leaving.cut_at({0: 6, 1: 9}, 1.0)
+    for tenth in range(10, 60):
+        assert step(tenth / 10, 5) is None  # its own partition is not read up to the cut
+    read[0] = 6
+    read[1] = 8
+    assert step(6.0, 6) is not None
+    assert leaving.partitions == ()
+
+
+def test_a_member_that_still_reads_up_to_its_cut_is_waited_for():
+    scout = StillScout()
+    leaving = Leaving(scout, "orders", 0.0, PATIENCE, SESSION, REBALANCE, commits=True)
+    leaving.cut_at({0: 6, 1: 1000}, 1.0)
+    for second in range(1, 20):
+        look = Look(
+            "orders", float(second), partitions={0: Extent(6, 0, 2000), 1: Extent(second, 0, 2000)}
+        )
+        scout.latest = lambda topic, look=look: look
+        assert leaving.step(float(second), Standing({0: 6})) is None

@@ -13,6 +13,8 @@ from ..scout import Scout
 __all__ = ["MISSES", "Leaving", "Outcome", "Standing"]
 
 
+#: Seconds between two looks that are asked for.
+_ASK_EVERY = 0.5
 #: Seconds between two exchanges of notes.
 _EXCHANGE = 0.5
 #: Without a step for so many seconds, what is fetched may wait for the application.
@@ -113,7 +115,7 @@ class Leaving:
         self._ends = Ends(since)
         self._cut: Mapping[int, int] | None = None
         self._look: Look | None = None
-        self._asked = False
+        self._ask_at = since
         #: Since when, and how often in a row, it has not answered.
         self._missing = since
         self._misses = 0
@@ -121,6 +123,7 @@ class Leaving:
         self._reported: dict[int, int] | None = None
         self._mine = _Progress(since)
         self._others = _Progress(since)
+        self._theirs = _Progress(since)
         self._said: dict[int, int] = {}
         #: As the first looks found it, before anything was reported.
         self._committed: dict[int, int | None] = {}
@@ -140,8 +143,9 @@ class Leaving:
         self._stepped = now
         if self.outcome is not None or now < self.since:
             return self.outcome
-        if not self._asked:
-            self._asked = True
+        if now >= self._ask_at:
+            # The new place waits: do not rest between looks as a scout does else.
+            self._ask_at = now + _ASK_EVERY
             self._scout.ask()
         look = self._scout.latest(self._topic)
         if look is not None and look is not self._look:
@@ -158,7 +162,7 @@ class Leaving:
             for number, one in look.partitions.items():
                 self._committed.setdefault(number, one.read)
         self._watch_progress(now, standing)
-        if self._ends.complete or self._cut_is_read() or self._all_say_so():
+        if self._ends.complete or self._cut_is_read(now) or self._all_say_so():
             uncommitted = self._uncommitted()
             self._decide(Outcome.UNCOMMITTED if uncommitted else Outcome.DRAINED, uncommitted)
         elif look is not None and look.at >= self.since:
@@ -215,18 +219,24 @@ class Leaving:
         places in between, so that only what is before it is waited for."""
         if self._cut is None:
             self._cut, self.since = cut, min(self.since, now)
+            self._theirs = _Progress(now)
             self._scout.ask()
 
-    def _cut_is_read(self) -> bool:
+    def _cut_is_read(self, now: float) -> bool:
+        """Others may have cut earlier, and stopped there for good: where they stand still they are
+        not waited for. They read the rest when they come back."""
         look, cut = self._look, self._cut
-        return (
-            look is not None
-            and cut is not None
-            and look.reached
-            and all(
-                one.drained or number not in cut or (one.read or 0) >= cut[number]
-                for number, one in look.partitions.items()
-            )
+        if look is None or cut is None or not look.reached:
+            return False
+        left = {
+            number
+            for number, one in look.partitions.items()
+            if not (one.drained or number not in cut or (one.read or 0) >= cut[number])
+        }
+        theirs = {n: one.read for n, one in look.partitions.items() if n not in self._own}
+        news = self._theirs.is_news(theirs, now)
+        return not left or (
+            not news and not left & set(self._own) and self._theirs.still(now) >= self._patience
         )
 
     def _decide(self, outcome: Outcome, partitions: object) -> None:
