@@ -1,5 +1,5 @@
 # make demo: the main job.  make test: all tests.  make check: what CI runs.
-# make scenarios: the moves of docs/moves.md in small, on real Kafka (minutes; wants a quiet machine).
+# make scenarios: of these, the moves of docs/moves.md in small, on real Kafka.
 # make bench: what it costs (five minutes; wants a quiet machine; BENCH='--kafka' for a real Kafka).
 # Each needs Python 3.11+, make and a package index; they create .venv and install the rest.
 
@@ -43,6 +43,7 @@ demo-full: .venv/demo
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest benchmarks/moves
 
 scenarios: .venv/dev
 	$(BIN)/python -m pytest benchmarks/moves
