@@ -110,3 +110,16 @@ def test_a_member_that_still_reads_up_to_its_cut_is_waited_for():
         )
         scout.latest = lambda topic, look=look: look
         assert leaving.step(float(second), Standing({0: 6})) is None
+
+
+def test_a_place_that_was_empty_when_the_window_ended_is_cut_there():
+    """What was written since comes from producers that are back already."""
+    scout = StillScout()
+    leaving = Leaving(scout, "orders", 0.0, PATIENCE, SESSION, REBALANCE, commits=True)
+    early = Look("orders", 1.0, partitions={0: Extent(7, 0, 8), 1: Extent(9, 0, 9, True)})
+    scout.latest = lambda topic: early
+    assert leaving.step(1.0, Standing({0: 7})) is None
+    assert leaving.cut_at({0: 20, 1: 20}, 2.0) == {0: 8, 1: 9}
+    later = Look("orders", 3.0, partitions={0: Extent(8, 0, 25), 1: Extent(9, 0, 25)})
+    scout.latest = lambda topic: later
+    assert leaving.step(3.0, Standing({0: 8})) is Outcome.DRAINED

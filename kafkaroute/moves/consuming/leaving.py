@@ -114,6 +114,8 @@ class Leaving:
         self.commits = commits
         self._ends = Ends(since)
         self._cut: Mapping[int, int] | None = None
+        #: Partition → end as the first look after the window found it.
+        self._highs: dict[int, int] = {}
         self._look: Look | None = None
         self._ask_at = since
         #: Since when, and how often in a row, it has not answered.
@@ -161,6 +163,8 @@ class Leaving:
                 self._misses += 1
             for number, one in look.partitions.items():
                 self._committed.setdefault(number, one.read)
+                if one.error is None and look.at >= self.since:
+                    self._highs.setdefault(number, one.high)
         self._watch_progress(now, standing)
         if self._ends.complete or self._cut_is_read(now) or self._all_say_so():
             uncommitted = self._uncommitted()
@@ -214,13 +218,16 @@ class Leaving:
             )
         )
 
-    def cut_at(self, cut: Mapping[int, int], now: float) -> None:
+    def cut_at(self, cut: Mapping[int, int], now: float) -> Mapping[int, int]:
         """The channel is on its way back to this place: what lies beyond `cut` belongs after the
-        places in between, so that only what is before it is waited for."""
+        places in between, so that only what is before it is waited for. Returns the cut that
+        counts: where the window was over before, the place had its end then already."""
         if self._cut is None:
+            cut = {n: min(offset, self._highs.get(n, offset)) for n, offset in cut.items()}
             self._cut, self.since = cut, min(self.since, now)
             self._theirs = _Progress(now)
             self._scout.ask()
+        return self._cut
 
     def _cut_is_read(self, now: float) -> bool:
         """Others may have cut earlier, and stopped there for good: where they stand still they are

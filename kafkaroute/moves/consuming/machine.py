@@ -253,7 +253,7 @@ class ConsumerMoves:
         if leaving.commits:
             self.noting.hold(head, coming, self._scouting.window(head))
         if head.cut is not None:
-            leaving.cut_at(head.cut, now)
+            head.cut = leaving.cut_at(head.cut, now)
         if now >= leaving.since:
             leaving.step(now, standing_of(head))
             self._commit_settled(head, leaving)
