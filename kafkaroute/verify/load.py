@@ -17,7 +17,7 @@ class Load:
         producers: processes that produce; each has a sequence of numbers of its own.
         groups: consumer groups; each must read everything.
         members: processes in each group.
-        rate: messages a second, all producers together. None: the highest rate, which is 80 % of
+        rate: messages a second, all producers together. None: the highest rate, which is 60 % of
             what the slowest group keeps up with in the first `calibration` seconds, so that a
             group has room to catch up after a hold.
         seconds: how long the load lasts.

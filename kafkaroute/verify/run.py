@@ -22,8 +22,9 @@ __all__ = ["MoveRun", "verify_move"]
 _READY = 60.0  # s, for processes to start and groups to form
 _END = 90.0  # s, for producers to flush, then for consumers to close
 _TICK = 0.05
-#: Of the rate that the slowest group keeps up with: the rest is room to catch up.
-_HEADROOM = 0.8
+#: Of the rate that the slowest group keeps up with: the rest is room to catch up after a hold of
+#: some seconds (one of 6 s takes 9 s), and for the move itself, on the same processors.
+_HEADROOM = 0.6
 
 
 class MoveRun:
