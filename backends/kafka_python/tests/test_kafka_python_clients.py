@@ -342,3 +342,19 @@ def test_credentials_are_in_no_log_line(caplog: pytest.LogCaptureFixture) -> Non
     text = caplog.text
     assert "Request 3: SaslAuthenticateRequest(***)" in text
     assert not [secret for secret in ("someone", "dora", "s3cr3t") if secret in text]
+
+
+def test_what_is_still_to_be_sent_leaves_no_socket_open(clients: Clients) -> None:
+    """The library closes a connection after its last bytes; here they find no way out."""
+    producer = clients.producer()
+    send = producer.sender(clients.cluster.new_topic())
+    send(b"first")
+    assert producer.flush(10) == 0
+    client: Any = producer._opener.client
+    sockets = list(client._net._sockets)
+    assert sockets
+    for connection in client._manager._conns.values():
+        if connection.transport is not None:
+            connection.transport._write_buffer.append(b"more")
+    producer.close(0)
+    assert [one.fileno() for one in sockets] == [-1] * len(sockets)

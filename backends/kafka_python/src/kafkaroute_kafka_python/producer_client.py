@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .connections import WatchedManager
-from .library import Future, InitProducerIdRequest, KafkaNetClient, NetworkSelector, kp
+from .library import Future, InitProducerIdRequest, KafkaNetClient, kp
+from .sockets import TidyLoop
 from .troubles import Troubles
 
 __all__ = ["make_producer_client"]
@@ -71,7 +72,7 @@ def _worth_a_retry(exc: BaseException, request: Any) -> BaseException:
 
 def make_producer_client(troubles: Troubles, **configs: Any) -> Any:
     """Called by kafka-python for its ``kafka_client=`` option."""
-    net = NetworkSelector(**configs)
+    net = TidyLoop(**configs)
     manager = _Manager(net, **configs)
     manager.on_lost = troubles.connection_lost
     return _Client(net=net, manager=manager, **configs)

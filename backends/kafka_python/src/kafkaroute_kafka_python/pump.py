@@ -12,7 +12,8 @@ from collections.abc import Callable
 from threading import Condition, current_thread
 from typing import Any
 
-from .library import Future, NetworkSelector, kp
+from .library import Future, kp
+from .sockets import TidyLoop
 
 __all__ = ["Pump"]
 
@@ -20,7 +21,7 @@ __all__ = ["Pump"]
 _PULSE = 1.0
 
 
-class Pump(NetworkSelector):  # type: ignore[misc]  # untyped library
+class Pump(TidyLoop):
     """Injected with the public ``kafka_client=`` option."""
 
     def __init__(self, **configs: Any) -> None:
