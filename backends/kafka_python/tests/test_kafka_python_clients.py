@@ -358,3 +358,20 @@ def test_what_is_still_to_be_sent_leaves_no_socket_open(clients: Clients) -> Non
             connection.transport._write_buffer.append(b"more")
     producer.close(0)
     assert [one.fileno() for one in sockets] == [-1] * len(sockets)
+
+
+def test_a_dead_cluster_is_polled_without_a_wait(clients: Clients) -> None:
+    """The library takes its back-off whatever time it is given; another cluster's messages would
+    wait for it (10 a second were read)."""
+    topic = clients.cluster.new_topic()
+    consumer = clients.consumer(topic)
+    assert consumer.poll(0.5) is None
+    with EmbeddedCluster() as mortal:
+        dead = clients.consumer(mortal.new_topic(), bootstrap_servers=mortal.bootstrap_servers)
+        assert dead.poll(0.5) is None
+    began, calls = time.monotonic(), 0
+    while time.monotonic() < began + 3:
+        dead.poll(0)
+        calls += 1
+        time.sleep(0.002)
+    assert calls > 800

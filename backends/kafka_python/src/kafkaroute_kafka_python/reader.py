@@ -43,8 +43,12 @@ _METADATA_AGAIN = 0.15
 #: Shortest wait inside kafka-python, in seconds, until the group is joined: with none at all it
 #: gives up each step before the step can be done.
 _JOINING = 0.002
-#: Seconds to wait after kafka-python reported an error, so that a poll loop does not spin.
+#: Seconds for which kafka-python is left alone after it reported an error, so that a poll loop does
+#: not spin; poll() waits no longer than it may, as other clusters may have messages.
 _AFTER_ERROR = 0.1
+#: While no coordinator can be found, kafka-python's poll() takes its back-off (0.1 s) whatever time
+#: it was given: then it is left alone for so many times as long. Seconds that are no overrun.
+_REST, _OVERRUN = 9.0, 0.05
 #: How often in a row a coordinator may call a request invalid before the application hears of it:
 #: librdkafka's mock does so to a leader that another member overtook, and joining again heals it.
 _INVALID_REQUESTS = 3
@@ -82,6 +86,7 @@ class Reader:
         self._completed: Any = None
         self._service_at = 0.0
         self._idle_until = 0.0
+        self._rest_until = 0.0
         self._known_topics: set[str] = set()
         self._awaited_topics: set[str] = set()
         self._awaited_until = 0.0
@@ -171,7 +176,9 @@ class Reader:
         return now >= self._idle_until or bool(self._completed)
 
     def _look(self, timeout: float) -> None:
-        if self._ready(timeout):
+        if (rest := self._rest_until - time.monotonic()) > 0:
+            time.sleep(min(rest, timeout))
+        elif self._ready(timeout):
             self._pump(timeout, self._plan.batch)
             self._service_at = time.monotonic() + _SERVICE
             self._idle_until = time.monotonic() + _IDLE
@@ -224,6 +231,7 @@ class Reader:
         """Let kafka-python work; put what it brings into the buffer and the event queue."""
         if self._coordinator is not None and resume_join(self._coordinator):
             timeout = max(timeout, _JOINING)
+        began = time.monotonic()
         try:
             brought = self._native.poll(timeout_ms=timeout * 1000, max_records=records)
         except (kp.KafkaError, AssertionError, ValueError, OSError) as exc:
@@ -232,6 +240,9 @@ class Reader:
         else:
             self._health.fine()
             self._invalid_requests = 0
+        took = time.monotonic() - began
+        if took > timeout + _OVERRUN and not brought and self._seeks_coordinator():
+            self._rest_until = began + took + _REST * took
         owned, paused = self._assignment.owned, self._assignment.paused
         for partition, batch in brought.items():
             if partition in owned:
@@ -240,6 +251,9 @@ class Reader:
         self._assignment.raise_callback_error()
         if self._plan.partition_eof:
             self._note_ends()
+
+    def _seeks_coordinator(self) -> bool:
+        return getattr(self._coordinator, "coordinator_id", 0) is None
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -256,7 +270,7 @@ class Reader:
         topics = partitions if isinstance(partitions, set | list | tuple) else ()
         topic = next(iter(topics), None)
         self._health.report(error, topic if isinstance(topic, str) else None)
-        time.sleep(_AFTER_ERROR)
+        self._rest_until = time.monotonic() + _AFTER_ERROR
 
     def _stop_at_reset(self, exc: BaseException, partitions: Any) -> None:
         """``auto.offset.reset=error``: one event per partition, which then stays unread."""
