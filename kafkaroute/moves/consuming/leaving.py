@@ -166,7 +166,7 @@ class Leaving:
                 if one.error is None and look.at >= self.since:
                     self._highs.setdefault(number, one.high)
         self._watch_progress(now, standing)
-        if self._ends.complete or self._cut_is_read(now) or self._all_say_so():
+        if self._ends.complete or self._cut_is_read(now, standing) or self._all_say_so():
             uncommitted = self._uncommitted()
             self._decide(Outcome.UNCOMMITTED if uncommitted else Outcome.DRAINED, uncommitted)
         elif look is not None and look.at >= self.since:
@@ -229,7 +229,7 @@ class Leaving:
             self._scout.ask()
         return self._cut
 
-    def _cut_is_read(self, now: float) -> bool:
+    def _cut_is_read(self, now: float, standing: Standing) -> bool:
         """Others may have cut earlier, and stopped there for good: where they stand still they are
         not waited for. They read the rest when they come back."""
         look, cut = self._look, self._cut
@@ -243,7 +243,9 @@ class Leaving:
         theirs = {n: one.read for n, one in look.partitions.items() if n not in self._own}
         news = self._theirs.is_news(theirs, now)
         return not left or (
-            not news and not left & set(self._own) and self._theirs.still(now) >= self._patience
+            not news
+            and not left & set(self._own)
+            and self._theirs.still(now) >= self._wait(standing)
         )
 
     def _decide(self, outcome: Outcome, partitions: object) -> None:
