@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,6 +20,7 @@ from kafkaroute_kafka_python import KafkaPythonBackend
 from kafkaroute_kafka_python import appender as appender_module
 from kafkaroute_kafka_python import committer as committer_module
 from kafkaroute_kafka_python.appender import LeanAppender, PublicAppender
+from kafkaroute_kafka_python.offsets import native_partition
 
 pytestmark = pytest.mark.embedded
 PRODUCE = 0  # Kafka's number of the request
@@ -375,3 +376,22 @@ def test_a_dead_cluster_is_polled_without_a_wait(clients: Clients) -> None:
         calls += 1
         time.sleep(0.002)
     assert calls > 800
+
+
+def test_committed_is_not_an_answer_to_an_older_question(clients: Clients) -> None:
+    """The library shares answers under way, and keeps those that came too late."""
+    topic = clients.cluster.new_topic()
+    consumer = clients.consumer(topic, group_id="of its own")
+    assert consumer.poll(0.5) is None
+    where = TopicPartition(topic, 0)
+    consumer.commit([TopicPartition(topic, 0, 3)], False)
+    coordinator = cast(Any, consumer)._reader._native._coordinator
+    stale = coordinator._manager.call_soon(
+        coordinator._send_offset_fetch_request, [native_partition(where)]
+    )
+    key = frozenset([native_partition(where)])
+    coordinator._offset_fetch_futures[key] = stale
+    while not stale.is_done:
+        consumer.poll(0.05)
+    consumer.commit([TopicPartition(topic, 0, 5)], False)
+    assert [one.offset for one in consumer.committed([where], 10)] == [5]

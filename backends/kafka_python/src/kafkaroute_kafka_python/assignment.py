@@ -17,6 +17,7 @@ from kafkaroute.messages import (
 
 from .errors import mapped
 from .internals import private
+from .offset_queries import forget_answers
 from .offsets import native_partition
 from .pump import Pump
 from .rebalance import Listener
@@ -341,6 +342,7 @@ class Assignment:
         After an eager rebalance kafka-python goes on where it was on partitions that it keeps;
         librdkafka asks the group, and what was not committed comes again.
         """
+        forget_answers(self._native)
         states = private(self._native, "_subscription", "assignment")
         for tp in partitions if states is not None else ():
             if tp in states:

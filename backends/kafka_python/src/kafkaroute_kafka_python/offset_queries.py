@@ -10,7 +10,15 @@ from kafkaroute.messages import OFFSET_END, OFFSET_INVALID, TopicPartition
 from .internals import private
 from .offsets import native_partition
 
-__all__ = ["committed_offsets", "offsets_at", "watermarks"]
+__all__ = ["committed_offsets", "forget_answers", "offsets_at", "watermarks"]
+
+
+def forget_answers(native: Any) -> None:
+    """Have the group asked anew for committed offsets: the library shares the answer to a question
+    that was asked before, and keeps one that came after its time-out for whoever asks next."""
+    answers = private(native, "_coordinator", "_offset_fetch_futures")
+    if answers is not None:
+        answers.clear()
 
 
 def committed_offsets(
@@ -19,6 +27,7 @@ def committed_offsets(
     """What the group has committed; one request for all partitions where the library lets us."""
     milliseconds = None if timeout < 0 else timeout * 1000
     wanted = [native_partition(tp) for tp in partitions]
+    forget_answers(native)
     together = private(native, "_coordinator", "fetch_committed_offsets")
     if together is not None:
         found = together(list(dict.fromkeys(wanted)), timeout_ms=milliseconds)
