@@ -136,7 +136,7 @@ class RebalancingTests:
         assert len(kept) == len(gone) == 2
         assert not set(kept) & set(gone)
         assert sorted(each for partitions in others.assigned for each in partitions) == sorted(gone)
-        assert [] not in calls.assigned + calls.revoked + others.assigned
+        assert [] not in calls.revoked  # on_assign may come with none
         load.write(20)
         load.read_everything(first, second)
 
