@@ -131,42 +131,32 @@ class Writer:
 class Reader:
     """A Consumer on a thread."""
 
-    def __init__(self, world, catalog, group, **more):
+    def __init__(self, world, catalog, group, background):
         self.read = Counter()
         self.channels = {}
         self.events = []
         config = {"group.id": group, "fetch.wait.max.ms": 50, **LATEST}
         settings = world.settings(
-            config, **(QUICK | catalog.settings | more), on_route_change=self.events.append
+            config, **(QUICK | catalog.settings), on_route_change=self.events.append
         )
         self.consumer = Consumer(settings)
         self.consumer.subscribe([catalog.pattern])
-        self._stop = threading.Event()
-        self.error = None
-        self._thread = threading.Thread(target=self._run)
+        self._polling = background(self._poll)
 
-    def _run(self):
-        try:
-            while not self._stop.is_set():
-                message = self.consumer.poll(0.1)
-                if message is not None and message.error() is None:
-                    self.read[message.value()] += 1
-                    name = message.value().split()[0].decode()
-                    self.channels.setdefault(name, set()).add(message.channel())
-            self.consumer.close()
-        except BaseException as error:
-            self.error = error
+    def _poll(self):
+        message = self.consumer.poll(0.1)
+        if message is not None and message.error() is None:
+            self.read[message.value()] += 1
+            name = message.value().split()[0].decode()
+            self.channels.setdefault(name, set()).add(message.channel())
 
     def __enter__(self):
-        self._thread.start()
+        self._polling.__enter__()
         return self
 
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join(60)
-        assert not self._thread.is_alive()
-        if self.error is not None:
-            raise self.error
+    def __exit__(self, *reason):
+        self._polling.__exit__(*reason)
+        self.consumer.close()
 
     def phases(self, channel):
         return [event.phase for event in self.events if event.channel == channel]
@@ -181,14 +171,14 @@ def lost_and_repeated(wanted, *readers):
     return sum((wanted - mine).values()), sum((mine - wanted).values())
 
 
-def test_appearing_vanishing_and_moving(real_world, catalog):
+def test_appearing_vanishing_and_moving(real_world, catalog, background):
     world = real_world
     topic = [world.clusters[0].new_topic(2) for _ in range(4)]
     there = world.clusters[1].new_topic(2)
     elsewhere = world.clusters[1].new_topic(2)
     places = {"steady": (0, topic[0]), "gone": (0, topic[1]), "moved": (0, topic[2])}
     catalog.stand_for(places)
-    with Writer(world) as writer, Reader(world, catalog, unique_name("g")) as reader:
+    with Writer(world) as writer, Reader(world, catalog, unique_name("g"), background) as reader:
         world.wait(lambda: reader.assigned() == {*map(catalog.under, places)}, 60, "assignment")
         time.sleep(0.5)  # with `latest`: positions are known
         for name, place in places.items():
@@ -238,15 +228,15 @@ def test_appearing_vanishing_and_moving(real_world, catalog):
     ]
 
 
-def test_members_of_a_group_share_a_new_topic_and_lose_none_of_it(real_world, catalog):
+def test_members_of_a_group_share_a_new_topic_and_lose_none_of_it(real_world, catalog, background):
     """One of them joins when the new topic is there, and would start at its end."""
     world = real_world
     old, new = (world.clusters[0].new_topic(4) for _ in range(2))
     catalog.stand_for({"old": (0, old)})
     group = unique_name("g")
-    with Writer(world) as writer, Reader(world, catalog, group) as first:
+    with Writer(world) as writer, Reader(world, catalog, group, background) as first:
         world.wait(first.assigned, 60, "assignment")
-        with Reader(world, catalog, group) as second:
+        with Reader(world, catalog, group, background) as second:
             world.wait(second.assigned, 60, "assignment of the second")
             writer.begin("new", (0, new))
             time.sleep(0.5)
@@ -265,7 +255,7 @@ def test_members_of_a_group_share_a_new_topic_and_lose_none_of_it(real_world, ca
                 60,
                 "all partitions",
             )
-            with Reader(world, catalog, group) as third:
+            with Reader(world, catalog, group, background) as third:
                 world.wait(third.assigned, 60, "assignment of the third")
                 writer.end("new")
                 every = writer.all("new")

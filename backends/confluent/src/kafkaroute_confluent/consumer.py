@@ -98,9 +98,11 @@ class ConfluentConsumer(BackendConsumer):
     ) -> None:
         callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
         came = self._returned.came
-        given = {name: _adapted(callback, came) for name, callback in callbacks.items() if callback}
-        if on_assign is not None:
-            given["on_assign"] = _adapted(on_assign, came, empty=True)
+        given = {
+            name: _adapted(callback, came, empty=name == "on_assign")
+            for name, callback in callbacks.items()
+            if callback
+        }
         self._call(self._native.subscribe, list(topics), **given)
 
     def unsubscribe(self) -> None:
@@ -221,7 +223,7 @@ class ConfluentConsumer(BackendConsumer):
 
 
 def _adapted(
-    callback: AssignmentCallback, came: AssignmentCallback, *, empty: bool = False
+    callback: AssignmentCallback, came: AssignmentCallback, *, empty: bool
 ) -> Callable[[Any, Any], None]:
     """confluent-kafka's form of `callback`, after `came`; it assigns or unassigns by itself what
     the callback does not. `empty`: call it without partitions, too."""

@@ -16,9 +16,14 @@ __all__ = ["committed_offsets", "forget_answers", "offsets_at", "watermarks"]
 def forget_answers(native: Any) -> None:
     """Have the group asked anew for committed offsets: the library shares the answer to a question
     that was asked before, and keeps one that came after its time-out for whoever asks next."""
-    answers = private(native, "_coordinator", "_offset_fetch_futures")
-    if answers is not None:
-        answers.clear()
+    answers, net = private(native, "_coordinator", "_offset_fetch_futures"), private(native, "_net")
+    if answers is not None and net is not None:
+        net.run(_clear, answers)
+
+
+async def _clear(answers: dict[Any, Any]) -> None:
+    """On the loop, which looks for an answer before it takes it away."""
+    answers.clear()
 
 
 def committed_offsets(

@@ -158,7 +158,8 @@ class Reader:
             left = _SLICE if deadline is None else min(_SLICE, deadline - now)
             if self._buffer:
                 # Only a look at the group: one record at most joins those that wait here.
-                self._pump(0, 1)
+                if now >= self._rest_until:
+                    self._pump(0, 1)
                 self._service_at = time.monotonic() + _SERVICE
             elif left > 0 or (first and self._worth_a_look(now)):
                 self._look(max(0.0, left))

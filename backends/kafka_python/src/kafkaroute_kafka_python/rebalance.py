@@ -36,8 +36,7 @@ class Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # untyped
 
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         # Also an empty list: the group has nothing for this member.
-        partitions = sorted(assigned)
-        await self._pump.post(lambda: self._assigned(partitions))
+        await self._hand_over(self._assigned, assigned, empty=True)
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         await self._hand_over(self._revoked, revoked)
@@ -46,10 +45,16 @@ class Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # untyped
         await self._hand_over(self._lost, lost)
 
     async def _hand_over(
-        self, handler: Callable[[Partitions], None], partitions: Iterable[Any]
+        self,
+        handler: Callable[[Partitions], None],
+        partitions: Iterable[Any],
+        *,
+        empty: bool = False,
     ) -> None:
-        # An empty list is the library's way to say that there was nothing before the first join.
-        if chosen := sorted(partitions):
+        chosen = sorted(partitions)
+        # Else an empty list is the library's way to say that there was nothing before the first
+        # join.
+        if chosen or empty:
             await self._pump.post(lambda: handler(chosen))
 
 
