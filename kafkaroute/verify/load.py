@@ -18,8 +18,8 @@ class Load:
         groups: consumer groups; each must read everything.
         members: processes in each group.
         rate: messages a second, all producers together. None: the highest rate, which is 60 % of
-            what the slowest group keeps up with in the first `calibration` seconds, so that a
-            group has room to catch up after a hold.
+            the steady rate that the slowest group keeps up with, so that a group has room to catch
+            up after a hold. It is looked for first, from what `calibration` seconds of bursts show.
         seconds: how long the load lasts.
         keys: how many keys; message n of a producer has key n modulo `keys`, and key k goes to
             channel k modulo the number of channels.
@@ -30,7 +30,7 @@ class Load:
         start: where new groups start: ``latest`` (the topic's history is not read) or
             ``earliest``.
         transaction: seconds that each transaction lasts; 0 for none.
-        calibration: seconds, for the highest rate.
+        calibration: seconds of bursts, for the highest rate.
         lead: messages that producers may be ahead of the slowest group while calibrating.
         quiet: seconds without a message after which everything is taken for read at the end,
             where the numbers agree.

@@ -24,6 +24,8 @@ _log = logging.getLogger("kafkaroute.verify")
 FAILED = 1
 DELIVERED = 2
 _BURST = 200
+#: Seconds between looks at what is due. poll() with a time-out would wake up for each report.
+_PACE = 0.02
 _METADATA_TIMEOUT = 30.0  # s
 _FLUSH_TIMEOUT = 60.0  # s
 
@@ -114,7 +116,9 @@ class ProducerWork:
                 if talk.stopping:
                     break
                 self._produce_next()
-            poll(0 if ahead > _BURST else 0.005)
+            poll(0)
+            if ahead <= _BURST:
+                time.sleep(_PACE)
             self._tell_progress()
 
     def _produce_next(self) -> None:
@@ -214,7 +218,8 @@ class TransactionalWork(ProducerWork):
                     due = talk.allowed if rate is None else base + int((now - since) * rate)
                     for _ in range(max(0, min(due - self._count, _BURST))):
                         self._produce_next()
-                    self._producer.poll(0.005)
+                    self._producer.poll(0)
+                    time.sleep(_PACE)
                     self._tell_progress()
                 self._producer.commit_transaction(60)
             except KafkarouteError as error:

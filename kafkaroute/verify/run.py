@@ -25,6 +25,9 @@ _TICK = 0.05
 #: Of the rate that the slowest group keeps up with: the rest is room to catch up after a hold of
 #: some seconds (one of 6 s takes 9 s), and for the move itself, on the same processors.
 _HEADROOM = 0.6
+_TRIALS = 6  # of rates, each for so many seconds, after as long as half of that
+_TRIAL = 2.0
+_CATCH_UP = 20.0  # s, at most, from the last trial to the start
 
 
 class MoveRun:
@@ -247,7 +250,31 @@ class MoveRun:
         for worker in self.producers:
             worker.order(rate=rate / len(self.producers))
 
+    def _lag(self) -> int:
+        """How many messages are delivered that the slowest group has not read."""
+        delivered = sum(worker.progress.get("delivered", 0) for worker in self.producers)
+        return delivered - min(self._read_by(group) for group in self.members)
+
     def _calibrate(self) -> None:
+        """Find the rate that the slowest group keeps up with, and take the share of it that leaves
+        headroom. Messages at a steady rate come in smaller batches and cost more than those of a
+        burst, so that what a burst shows is only where to begin."""
+        rate = self._burst_rate()
+        for _ in range(_TRIALS):
+            self._set_rate(rate)
+            self.sleep(_TRIAL / 2)
+            before = self._lag()
+            self.sleep(_TRIAL)
+            growth = (self._lag() - before) / _TRIAL
+            if growth < rate * 0.05:
+                break
+            rate = max(100.0, rate - max(growth, rate * 0.1))
+        self.rate = max(100.0, rate * _HEADROOM)
+        self._set_rate(self.rate)
+        self.wait_until(lambda: self._lag() < self.rate / 2, _CATCH_UP)
+        self.mark(f"steady at {self.rate:,.0f} msg/s")
+
+    def _burst_rate(self) -> float:
         """Let producers run as fast as the slowest group reads, and see how fast that is."""
         until = self.started + self.load.calibration
         half: tuple[float, int] | None = None
@@ -262,8 +289,7 @@ class MoveRun:
             time.sleep(_TICK)
         assert half is not None
         read = min(self._read_by(group) for group in self.members)
-        self.rate = max(100.0, (read - half[1]) / (time.monotonic() - half[0]) * _HEADROOM)
-        self.mark(f"steady at {self.rate:,.0f} msg/s")
+        return max(100.0, (read - half[1]) / (time.monotonic() - half[0]))
 
     def _wait_for_readers(self) -> None:
         """Until every group has read as many as were delivered and nothing more comes, or until
