@@ -151,6 +151,19 @@ class World:
 
     # Waiting.
 
+    def committed(self, channel, group):
+        """Partition → what `group` has committed, where it has."""
+        config, topic = self.raw(channel)
+        consumer = confluent_kafka.Consumer(config | {"group.id": group})
+        try:
+            numbers = consumer.list_topics(topic, 10).topics[topic].partitions
+            found = consumer.committed(
+                [confluent_kafka.TopicPartition(topic, number) for number in numbers], 10
+            )
+        finally:
+            consumer.close()
+        return {p.partition: p.offset for p in found if p.offset >= 0}
+
     @staticmethod
     def read(consumer, count, timeout=30):
         """`count` messages from poll(); fails when they do not come."""
@@ -281,6 +294,16 @@ class Background:
         assert not self._thread.is_alive()
         if self.error is not None:
             raise self.error
+
+
+@pytest.fixture
+def pair(world):
+    """Two channels whose topics have the same name on two clusters."""
+    topic = unique_name("orders")
+    return (
+        world.channel(0, topic=topic, name=f"kafka://here.example/{topic}"),
+        world.channel(1, topic=topic, name=f"kafka://there.example/{topic}"),
+    )
 
 
 @pytest.fixture
