@@ -104,10 +104,10 @@ def hanging_catalog(stage: Stage) -> Script:
 def unreachable(stage: Stage) -> Script:
     channel = stage.channel("A", stage.topic("A"))
     new = stage.topic("B")
-    stage.clusters["B"].kill()
     stage.callback(stage.clusters["B"].start)
     yield
     stage.lead_in()
+    stage.clusters["B"].kill()
     stage.move(channel, "B", new, "catalog: B, which is down")
     stage.run.sleep(stage.size.unreachable)
     stage.clusters["B"].start()

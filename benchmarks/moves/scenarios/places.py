@@ -83,9 +83,9 @@ def random_moves(stage: Stage) -> Script:
     for _ in range(stage.size.moves):
         here = chance.choice([place for place in places if place != here])
         stage.move(channel, *here, f"{here[0]}{places.index(here) % 2 + 1}")
-        # So that each place is heard of by everybody: without `previous` in the answer, nobody
-        # can know of one that comes and goes between two questions.
-        stage.run.sleep(chance.uniform(TTL + 1, TTL + WINDOW + 2))
+        # Order is promised for moves that are a TTL, a window and the opening of a place apart
+        # (docs/moves.md).
+        stage.run.sleep(chance.uniform(TTL + WINDOW + 2, TTL + WINDOW + 4))
     stage.run.sleep(TTL + WINDOW + 6 + stage.size.tail)
 
 
