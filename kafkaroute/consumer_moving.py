@@ -18,7 +18,7 @@ from .kept import Why
 from .members import Member
 from .messages import TopicPartition
 from .moves.consuming.machine import ConsumerMoves
-from .moves.consuming.noting import Awaited, held_partitions
+from .moves.consuming.noting import Awaited, held_by_others
 from .moves.consuming.refusals import Refusals
 from .moves.events import Phase, RouteChange, RouteStatus, Spot
 from .polling import FairPoll, WatchedPoll
@@ -36,8 +36,6 @@ RebalanceCallback: TypeAlias = "Callable[[Any, list[TopicPartition]], Any]"
 
 #: Seconds between two steps of the moves under way.
 _STEP = 0.05
-#: Seconds for the question for notes, in a rebalance callback.
-_NOTES_PATIENCE = 1.0
 
 
 class MovingCalls(ConsumerState):
@@ -270,13 +268,12 @@ class MovingCalls(ConsumerState):
                 continue
             if topic in member.joined and not moves.is_awaiting(channel):
                 continue
+            numbers = {one.partition for one in came}
             try:
-                committed = member.client.committed(came, _NOTES_PATIENCE)
-                numbers = held_partitions(committed, moves.noting.own)
-            except KafkaException as error:
+                numbers = held_by_others(member.client, topic, numbers, moves.noting.own)
+                member.joined.add(topic)
+            except KafkaException as error:  # they are asked for again, and wait until then
                 _log.info("channel %s: the notes of its group are not known: %s", channel, error)
-                continue
-            member.joined.add(topic)
             if waiting := [one for one in came if one.partition in numbers]:
                 moves.wait_for(Awaited(member, channel, waiting, moves.noting.own))
                 held += waiting

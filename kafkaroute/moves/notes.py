@@ -23,13 +23,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..errors import KafkaException
 from ..messages import TopicPartition
 
-__all__ = ["Note", "NoteState", "former", "own_metadata", "parse", "summary", "with_note"]
+__all__ = [
+    "Note",
+    "NoteState",
+    "answered",
+    "former",
+    "own_metadata",
+    "parse",
+    "summary",
+    "with_note",
+]
 
 _NOTE = re.compile(r"kr1:(held|released):(g[0-9]{1,19}|d[0-9a-f]{16}):([0-9]{1,12});")
 
@@ -139,8 +149,18 @@ class Summary:
         return max((note.at for note in self.held.values()), default=None)
 
 
-def summary(committed: Iterable[TopicPartition]) -> Summary:
-    """Read the notes in what committed() answered for a place's partitions."""
+def answered(committed: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+    """What committed() answered. Raises KafkaException: not all of it is known just now."""
+    for one in committed:
+        if one.error is not None:
+            raise KafkaException(one.error)
+    return committed
+
+
+def summary(committed: Sequence[TopicPartition]) -> Summary:
+    """Read the notes in what committed() answered for a place's partitions. Raises as
+    :func:`answered`."""
+    committed = answered(committed)
     held, released = {}, {}
     read, unknown = set(), set()
     for one in committed:

@@ -252,7 +252,7 @@ class MoveRun:
 
     def _lag(self) -> int:
         """How many messages are delivered that the slowest group has not read."""
-        delivered = sum(worker.progress.get("delivered", 0) for worker in self.producers)
+        delivered: int = sum(worker.progress.get("delivered", 0) for worker in self.producers)
         return delivered - min(self._read_by(group) for group in self.members)
 
     def _calibrate(self) -> None:

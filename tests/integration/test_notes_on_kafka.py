@@ -1,11 +1,13 @@
 """Notes go through a real group coordinator, with both backends and between them."""
 
 import contextlib
+import time
 
 import pytest
 
 from kafkaroute.backend.registry import get_backend
 from kafkaroute.messages import TopicPartition
+from kafkaroute.moves.consuming.early_note import EarlyNote
 from kafkaroute.moves.notes import Note, NoteState, former, own_metadata, summary, with_note
 from kafkaroute.testing.cluster import unique_name
 
@@ -47,3 +49,29 @@ def test_one_member_writes_and_another_reads(real_cluster, writer, reader):
         # What the application commits next has the last word.
         other.commit([TopicPartition(topic, 1, 9)], False)
         assert summary(one.committed(partitions, 10)).read == {0, 1}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_first_note_needs_no_member_and_overrules_none(real_cluster, backend):
+    topic, group = real_cluster.new_topic(4), unique_name("g")
+    config = real_cluster.client_config() | {"group.id": group, "auto.offset.reset": "earliest"}
+    partitions = [TopicPartition(topic, number) for number in range(4)]
+    held = Note(NoteState.HELD, former(real_cluster.cluster_id, "was"), 1_764_000_000)
+    later = Note(NoteState.HELD, former(real_cluster.cluster_id, "other"), 1_764_000_001)
+    with contextlib.ExitStack() as stack:
+        asking, member = (get_backend(backend).open_consumer(config, {}) for _ in range(2))
+        for client in (asking, member):
+            stack.callback(client.close)
+        EarlyNote(held, topic, None, None).write(asking, 4)
+        said = asking.committed(partitions, 10)
+        assert {note.old for note in summary(said).held.values()} == {held.old}
+        assert [each.offset for each in said] == [0] * 4
+
+        member.subscribe([topic], None, None, None)
+        until = time.monotonic() + 30
+        while len(member.assignment()) < 4:
+            assert time.monotonic() < until
+            member.poll(0.1)
+        EarlyNote(later, topic, None, None).write(asking, 4)
+        said = asking.committed(partitions, 10)
+        assert {note.old for note in summary(said).held.values()} == {held.old}

@@ -21,7 +21,8 @@ Y = "kafka://x/bills"
 
 
 class Spy(MemoryConsumer):
-    """A consumer that can lose its cluster, and remembers what matters."""
+    """A consumer that can lose its cluster, and remembers what matters: `found` is what its group
+    had committed when it joined."""
 
     backend = None
     cluster = ""
@@ -36,7 +37,13 @@ class Spy(MemoryConsumer):
 
     def committed(self, partitions, timeout):
         self._check()
+        if self.cluster in self.backend.silent:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer in time"))
         return super().committed(partitions, timeout)
+
+    def subscribe(self, topics, *callbacks):
+        self.found = dict(self._group.committed)
+        super().subscribe(topics, *callbacks)
 
     def get_watermark_offsets(self, partition, timeout, cached):
         self._check()
@@ -70,6 +77,8 @@ class Clusters(MemoryBackend):
 
     def __init__(self):
         self.unreachable = set()
+        #: Clusters whose coordinators do not answer.
+        self.silent = set()
         self.credentials = []
         self.slow = set()
         self.slow_closing = threading.Event()

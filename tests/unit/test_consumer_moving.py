@@ -573,6 +573,28 @@ def test_a_member_that_knows_nothing_waits_for_those_who_hold(world, reading):
         joiner.close()
 
 
+def test_the_hold_is_said_before_anybody_joins(world, reading):
+    """One that joins while the first member is still being given partitions would read them."""
+    world.move(reading, "B")
+    world.until(reading, Phase.HELD)
+    (joined,) = [spy for spy in world.open_natives() if spy.cluster == world.server("B")]
+    notes = {place: note for place, (_, note) in joined.found.items()}
+    assert notes.keys() == {("orders", number) for number in range(4)}
+    assert all(note.startswith("kr1:held:") for note in notes.values())
+    world.until(reading, Phase.DONE)
+
+
+def test_a_member_that_cannot_ask_for_the_notes_waits(world):
+    world.put("A")
+    world.write("A", "first")
+    world.backend.silent.add(world.server("A"))
+    with world.consumer() as consumer:
+        assert values(world.during(consumer, 1.0)) == []
+        assert consumer.assignment()
+        world.backend.silent.clear()
+        assert values(world.read(consumer, 1)) == ["first"]
+
+
 @pytest.mark.parametrize("phase", [Phase.SEEN, Phase.HELD, Phase.LEFT])
 def test_close_in_any_phase(world, phase):
     consumer = world.started()

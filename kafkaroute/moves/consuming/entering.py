@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from ...kept import Why
 from ...members import Member, Members
 from ...router import Place, Router
 from ..events import Phase
+from .early_note import EarlyNote
 from .ground import Ground
 from .opening import Opening
 from .stages import Stage, State, Way
@@ -37,12 +38,14 @@ class Entering:
         ground: Ground,
         ways: Mapping[str, Way],
         telling: Telling,
+        early_note: Callable[[Way, Stage], EarlyNote | None],
     ) -> None:
         self._router = router
         self._members = members
         self._ground = ground
         self._ways = ways
         self._tell = telling.tell
+        self._early_note = early_note
 
     # --- asking -----------------------------------------------------------------------------
 
@@ -53,7 +56,10 @@ class Entering:
             client = partial(_open_client, stage.place)
             topic, cluster_id = stage.topic, stage.route.cluster_id
             again = any(one.is_at(stage.place, topic) for one in way.before(stage))
-            stage.opening = Opening(way.channel, client, topic, cluster_id, ends=again)
+            early = None
+            if not again and stage is way.stages[1] and self._cluster_of(way.head) is not None:
+                early = self._early_note(way, stage)
+            stage.opening = Opening(way.channel, client, topic, cluster_id, ends=again, early=early)
         elif opening.result is not None:
             stage.cluster_id = opening.result.cluster_id
             for one in way.before(stage):

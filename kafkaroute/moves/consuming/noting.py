@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 
-from ...errors import KafkaException
+from ...backend.contract import BackendConsumer
 from ...members import Member
 from ...messages import TopicPartition
 from ..notes import Note, NoteState, Summary, former, summary, with_note
+from .early_note import EarlyNote
 from .stages import Stage
 from .standing import partitions_of
 
-__all__ = ["Awaited", "Noting"]
+__all__ = ["Awaited", "Noting", "held_by_others"]
 
 #: Seconds for one question to the broker.
 _PATIENCE = 1.0
@@ -36,18 +37,28 @@ class Noting:
     def __init__(self) -> None:
         self.own: set[str] = set()
 
+    def early(self, old: Stage, coming: Stage, window: float, since: float | None) -> EarlyNote:
+        """What to say of `coming` before anybody joins there; `since`: see :class:`EarlyNote`."""
+        name = self._name(old)
+        self.own.add(name)
+        note = Note(NoteState.HELD, name, int(_until(time.time(), window)))
+        return EarlyNote(note, coming.topic, coming.route.start_at, since)
+
     def hold(self, old: Stage, held: Stage, window: float) -> None:
         """Say that `held` waits for `old`, where that is not said yet."""
         now = time.time()
-        old_id = old.cluster_id or old.route.cluster_id or ""
-        name = former(old_id, old.topic, old.route.generation)
-        self.own.add(name)
+        held.note_of = self._name(old)
+        self.own.add(held.note_of)
         if held.unplaced or not (own := self._unsaid(held, now)):
             return
-        until = now + max(_LEAST, 2 * window)
-        held.note_of = name
+        until = _until(now, window)
         self._write(held, own, Note(NoteState.HELD, held.note_of, int(until)))
         held.noted = {one.partition: until for one in own}
+
+    @staticmethod
+    def _name(old: Stage) -> str:
+        old_id = old.cluster_id or old.route.cluster_id or ""
+        return former(old_id, old.topic, old.route.generation)
 
     @staticmethod
     def _unsaid(held: Stage, now: float) -> list[TopicPartition]:
@@ -61,11 +72,26 @@ class Noting:
 
     def release(self, held: Stage) -> None:
         """Say that it may be read. Best effort: a note ends by itself."""
-        if held.note_of is None or not held.noted:
+        if held.note_of is None:
             return
         note = Note(NoteState.RELEASED, held.note_of, int(time.time()))
-        self._write(held, partitions_of(held), note)
+        if own := partitions_of(held):
+            self._write(held, own, note)
+        else:
+            self._release_others(held, note)
         held.note_of, held.noted = None, {}
+
+    @staticmethod
+    def _release_others(held: Stage, note: Note) -> None:
+        """The group has given this member nothing there, perhaps all to one that knows of the hold
+        from the notes alone, and waits: its offsets stand still."""
+        assert held.member is not None
+        client = held.member.client
+        committed = client.committed(_all_of(client, held.topic), _PATIENCE)
+        said = {number for number, one in summary(committed).held.items() if one.old == note.old}
+        mine = [one for one in committed if one.partition in said]
+        if changed := with_note(note, mine, {}):
+            client.commit(changed, True)
 
     @staticmethod
     def _write(stage: Stage, own: Sequence[TopicPartition], note: Note) -> None:
@@ -75,6 +101,10 @@ class Noting:
         committed = client.committed(wanted, _PATIENCE) if wanted else []
         if changed := with_note(note, committed, stage.starts):
             client.commit(changed, True)
+
+
+def _until(now: float, window: float) -> float:
+    return now + max(_LEAST, 2 * window)
 
 
 class Awaited:
@@ -113,9 +143,8 @@ class Awaited:
         client = self.member.client
         self.waiting &= {one.partition for one in client.assignment() if one.topic == self.topic}
         if not self._all:
-            topic = client.list_topics(self.topic, _PATIENCE).topics[self.topic]
-            self._all = [TopicPartition(self.topic, number) for number in topic.partitions]
-        notes = _summary(client.committed(self._all, _PATIENCE))
+            self._all = _all_of(client, self.topic)
+        notes = summary(client.committed(self._all, _PATIENCE))
         free = self.waiting - (set() if self._is_over(notes, now) else _held(notes, self._own))
         self.waiting -= free
         return [TopicPartition(self.topic, number) for number in sorted(free)]
@@ -130,24 +159,30 @@ class Awaited:
         return any(now - self._read[number] >= _SETTLED for number in notes.read)
 
 
-def held_partitions(committed: Sequence[TopicPartition], own: Collection[str]) -> set[int]:
-    """Partitions that a note holds, and no note of the same move releases; `own`: see
-    :class:`Noting`.
+def held_by_others(
+    client: BackendConsumer, topic: str, came: Collection[int], own: Collection[str]
+) -> set[int]:
+    """Those of the partitions that `came` which notes hold; `own`: see :class:`Noting`.
 
-    Raises KafkaException: one could not be asked."""
-    return _held(_summary(committed), own)
+    Raises KafkaException: the broker did not answer."""
+    notes = summary(client.committed([TopicPartition(topic, n) for n in sorted(came)], _PATIENCE))
+    if notes.unknown and not notes.held:
+        # Nothing is said of them yet, and nothing read: what is said of the others counts.
+        notes = summary(client.committed(_all_of(client, topic), _PATIENCE))
+    return _held(notes, own) & set(came)
 
 
-def _summary(committed: Sequence[TopicPartition]) -> Summary:
-    for one in committed:
-        if one.error is not None:
-            raise KafkaException(one.error)
-    return summary(committed)
+def _all_of(client: BackendConsumer, topic: str) -> list[TopicPartition]:
+    known = client.list_topics(topic, _PATIENCE).topics.get(topic)
+    return [] if known is None else [TopicPartition(topic, number) for number in known.partitions]
 
 
 def _held(notes: Summary, own: Collection[str]) -> set[int]:
+    """Partitions that a note holds, and no note of the same move releases; with them those of which
+    nothing is known, for a place is held as a whole."""
     now = time.time()
     released = set(own) | {note.old for note in notes.released.values()}
-    return {
+    held = {
         number for number, note in notes.held.items() if note.at > now and note.old not in released
     }
+    return held | notes.unknown if held else held

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ...errors import KafkaException
 from ...kept import Why
 from ...messages import TopicPartition
 from ...settings import Settings
+from ..notes import answered
 from .stages import Stage
 from .starting import resolved, start_offsets
 
@@ -46,13 +46,10 @@ class Placing:
         if not waiting:
             # Not assigned yet as far as the native consumer knows, or gone already.
             return
-        committed = client.committed(
-            [TopicPartition(one.topic, one.partition) for one in waiting], _PATIENCE
-        )
+        wanted = [TopicPartition(one.topic, one.partition) for one in waiting]
+        committed = answered(client.committed(wanted, _PATIENCE))
         seeks, unknown = [], []
         for one in committed:
-            if one.error is not None:
-                raise KafkaException(one.error)
             carried = stage.positions.pop(one.partition, -1)
             if carried >= 0 and carried > one.offset:
                 seeks.append(TopicPartition(one.topic, one.partition, carried))
@@ -72,6 +69,13 @@ class Placing:
         stage.unplaced -= {one.partition for one in waiting}
         member.kept.let_go(waiting, Why.UNPLACED)
 
+    def since(self, stage: Stage, window: float) -> float | None:
+        """Seconds since the epoch from which on `stage` is read, where nothing is committed; None
+        is its beginning."""
+        if self._settings.on_move_start == "timestamp" and not stage.fresh:
+            return stage.wall - window
+        return None
+
     def _starts(
         self, stage: Stage, unknown: Sequence[TopicPartition], window: float
     ) -> list[TopicPartition]:
@@ -79,9 +83,7 @@ class Placing:
             return []
         assert stage.member is not None
         client = stage.member.client
-        since = None
-        if self._settings.on_move_start == "timestamp" and not stage.fresh:
-            since = stage.wall - window
+        since = self.since(stage, window)
         starts = start_offsets(client, unknown, stage.route.start_at, since, _PATIENCE)
         absolute, count = resolved(client, starts, _PATIENCE)
         stage.starts |= {one.partition: one.offset for one in absolute}

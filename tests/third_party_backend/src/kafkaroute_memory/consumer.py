@@ -225,6 +225,8 @@ class MemoryConsumer(BackendConsumer):
         if not offsets:
             raise kafka_exception(KafkaError._NO_OFFSET)
         with self._broker.lock:
+            if self._group.topics and self not in self._group.topics:
+                raise kafka_exception(KafkaError.UNKNOWN_MEMBER_ID)
             for each in offsets:
                 self._group.committed[each.topic, each.partition] = (each.offset, each.metadata)
         return None if asynchronous else list(offsets)
