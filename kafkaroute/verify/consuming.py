@@ -44,6 +44,8 @@ class ConsumerWork:
         }
         self._consumer = Consumer({**config, "on_route_change": self._on_change})
         self._read = self._by_consume if spec["number"] % 2 == 0 else self._by_poll
+        #: What poll() gave, not logged yet.
+        self._polled: list[Message] = []
         self._count = 0
         self._uncommitted = 0
         self._late = 0
@@ -103,15 +105,15 @@ class ConsumerWork:
         return self._consumer.consume(_BATCH, _WAIT)
 
     def _by_poll(self) -> list[Message]:
-        poll = self._consumer.poll
+        poll, polled = self._consumer.poll, self._polled
         message = poll(_WAIT)
-        messages: list[Message] = []
         while message is not None:
-            messages.append(message)
-            if len(messages) == _BATCH:
+            polled.append(message)
+            if len(polled) >= _BATCH:
                 break
             message = poll(0)
-        return messages
+        self._polled = []
+        return polled
 
     def _log(self, messages: list[Message]) -> None:
         now, wall = time.monotonic(), time.time()
@@ -197,6 +199,10 @@ class ConsumerWork:
     def _tell_rebalance(
         self, kind: str, _consumer: Consumer, partitions: list[TopicPartition]
     ) -> None:
+        if kind == "revoked" and self._polled:
+            # Whoever gets the partitions goes on behind what is stored.
+            self._log(self._polled)
+            self._polled.clear()
         named = [[p.channel or "", p.topic, p.partition] for p in partitions]
         self._talk.say("rebalance", at=time.monotonic(), kind=kind, partitions=named)
 
