@@ -16,7 +16,7 @@ from ..events import Announcer, Phase, RouteStatus
 from .beginning import missed_routes
 from .beginnings import Beginnings
 from .confirming import Confirming
-from .early_note import EarlyNote
+from .early_notes import EarlyNotes
 from .entering import Entering
 from .gate import Gate
 from .ground import Ground
@@ -69,9 +69,8 @@ class ConsumerMoves:
         self._scouting.end_with(ground, self.ways)
         self._placing = Placing(self._settings)
         self.noting = Noting()
-        self._entering = Entering(
-            router, members, ground, self.ways, self._telling, self._early_note
-        )
+        early = EarlyNotes(self._settings, ground, self.noting, self._scouting, self._placing)
+        self._entering = Entering(router, members, ground, self.ways, self._telling, early.of)
         self._confirming = Confirming(router, self.follow)
         self.beginnings = Beginnings(router, self.ways, ground.wake)
         still_left, begin = self._confirming.still_left, self.beginnings.came
@@ -272,20 +271,10 @@ class ConsumerMoves:
 
     # --- leave ------------------------------------------------------------------------------
 
-    def _commits(self, head: Stage) -> bool:
-        return auto_commits(head.place) or self._ground.commits()
-
-    def _early_note(self, way: Way, coming: Stage) -> EarlyNote | None:
-        head = way.head
-        if self._settings.on_move == "overlap" or not self._commits(head):
-            return None
-        window = self._scouting.window(head)
-        return self.noting.early(head, coming, window, self._placing.since(coming, window))
-
     def _begin_leaving(self, way: Way, head: Stage, coming: Stage, now: float) -> Leaving:
         since = max(now, coming.opened + self._scouting.window(head))
-        leaving = self._scouting.leave(head, since, commits=self._commits(head))
-        way.leaving = leaving
+        commits = auto_commits(head.place) or self._ground.commits()
+        leaving = way.leaving = self._scouting.leave(head, since, commits=commits)
         way.policy = WindowPolicy(leaving, time.monotonic)
         return leaving
 
