@@ -17,6 +17,9 @@ __all__ = ["TopicKeeper"]
 
 #: Seconds between two looks while messages wait (their time-outs are checked then).
 _TICK = 0.1
+#: Seconds after which an unknown topic is asked for once more. The library forgets one that is added
+#: while the answer to another question is under way, until it refreshes everything (minutes later).
+_ASK_AGAIN = 0.25
 #: Kafka's limit on the length of a topic's name.
 _NAME_MAX = 249
 
@@ -96,9 +99,13 @@ class TopicKeeper:
                 topic.error = KafkaError(KafkaError.TOPIC_EXCEPTION)
                 return
             topic.asked = True
+            topic.ask_again_at = now + _ASK_AGAIN
             cluster = self._client.cluster
             # On the loop's thread: it iterates over the set of topics that this adds to.
             self._client._net.call_soon_threadsafe(lambda: cluster.add_topic(topic.name))
+        elif now >= topic.ask_again_at:
+            topic.ask_again_at = now + _ASK_AGAIN
+            self._client._net.call_soon_threadsafe(self._client.cluster.request_update)
         wanted_at = topic.wanted_at if topic.wanted_at is not None else now
         if topic.missing and now - wanted_at >= self._propagation_max:
             topic.error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)

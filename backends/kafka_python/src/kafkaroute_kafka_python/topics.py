@@ -44,6 +44,7 @@ class Topic:
         "_sticky",
         "_sticky_linger",
         "_sticky_until",
+        "ask_again_at",
         "asked",
         "count",
         "error",
@@ -65,6 +66,7 @@ class Topic:
         self.ready = False
         self.error: KafkaError | None = None
         self.asked = False
+        self.ask_again_at = 0.0
         self.missing = False
         self.wanted_at: float | None = None
         self.lock = Lock()
