@@ -364,12 +364,20 @@ def test_what_is_still_to_be_sent_leaves_no_socket_open(clients: Clients) -> Non
 def test_a_dead_cluster_is_polled_without_a_wait(clients: Clients) -> None:
     """The library takes its back-off whatever time it is given; another cluster's messages would
     wait for it (10 a second were read)."""
-    topic = clients.cluster.new_topic()
-    consumer = clients.consumer(topic)
-    assert consumer.poll(0.5) is None
     with EmbeddedCluster() as mortal:
-        dead = clients.consumer(mortal.new_topic(), bootstrap_servers=mortal.bootstrap_servers)
-        assert dead.poll(0.5) is None
+        topic = mortal.new_topic()
+        servers = mortal.bootstrap_servers
+        dead = clients.consumer(topic, bootstrap_servers=servers, heartbeat_interval_ms=300)
+        dead.unassign()
+        dead.subscribe([topic], None, None, None)
+        until = time.monotonic() + 20
+        while not dead.assignment():
+            assert time.monotonic() < until
+            dead.poll(0.1)
+    coordinator = cast(Any, dead)._reader._coordinator
+    while coordinator.coordinator_id is not None:
+        assert time.monotonic() < until
+        dead.poll(0.1)
     began, calls = time.monotonic(), 0
     while time.monotonic() < began + 3:
         dead.poll(0)
