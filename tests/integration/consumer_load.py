@@ -192,7 +192,7 @@ class Group:
     def reordered(self, channel):
         """First readings that came after a higher number of the same key."""
         found = []
-        for (where, key), numbers in self.read.items():
+        for (where, key), numbers in list(self.read.items()):  # members go on reading
             highest, seen = -1, set()
             for number in numbers if where == channel else ():
                 if number not in seen and number < highest:
@@ -204,7 +204,7 @@ class Group:
     def duplicates(self, channel):
         return sum(
             len(numbers) - len(set(numbers))
-            for (where, _), numbers in self.read.items()
+            for (where, _), numbers in list(self.read.items())
             if where == channel
         )
 
@@ -221,7 +221,7 @@ def run_move(world, members, do, **more):
     """A load through a move: `do(load, group, channel)` makes it happen."""
     channel = world.channel(partitions=PARTITIONS)
     with Group(world, [channel], members, **more) as group, Load(world, channel) as load:
-        world.wait(lambda: sum(map(len, group.read.values())) > 100, 30, "the first messages")
+        world.wait(lambda: sum(map(len, list(group.read.values()))) > 100, 30, "the first messages")
         do(load, group, channel)
         time.sleep(1)
         load.stop()

@@ -132,7 +132,7 @@ class Reader:
     """A Consumer on a thread."""
 
     def __init__(self, world, catalog, group, background):
-        self.read = Counter()
+        self._values = []  # a list: safe to copy while the other thread appends to it
         self.channels = {}
         self.events = []
         config = {"group.id": group, "fetch.wait.max.ms": 50, **LATEST}
@@ -146,7 +146,7 @@ class Reader:
     def _poll(self):
         message = self.consumer.poll(0.1)
         if message is not None and message.error() is None:
-            self.read[message.value()] += 1
+            self._values.append(message.value())
             name = message.value().split()[0].decode()
             self.channels.setdefault(name, set()).add(message.channel())
 
@@ -157,6 +157,10 @@ class Reader:
     def __exit__(self, *reason):
         self._polling.__exit__(*reason)
         self.consumer.close()
+
+    @property
+    def read(self):
+        return Counter(self._values.copy())
 
     def phases(self, channel):
         return [event.phase for event in self.events if event.channel == channel]
