@@ -20,11 +20,12 @@ from .messages import TopicPartition
 from .moves.consuming.machine import ConsumerMoves
 from .moves.consuming.noting import Awaited, held_by_others
 from .moves.consuming.refusals import Refusals
+from .moves.consuming.standing import auto_commits
 from .moves.events import Phase, RouteChange, RouteStatus, Spot
 from .polling import FairPoll, WatchedPoll
 from .rebalances import Rebalance
 from .route import Route
-from .router import Router
+from .router import Place, Router
 
 __all__ = ["MovingCalls", "RebalanceCallback"]
 
@@ -190,9 +191,10 @@ class MovingCalls(ConsumerState):
         """There is something to do at the next step."""
         self._moving = True
 
-    def commits(self) -> bool:
-        """Whether the application has committed something by itself."""
-        return self._has_committed
+    def commits(self, place: Place) -> bool:
+        """Whether the group commits what it has read at `place`: by itself, or the application has
+        done so."""
+        return auto_commits(place) or self._has_committed
 
     def tell_revoked(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
         """Call on_revoke, though the group took nothing away."""

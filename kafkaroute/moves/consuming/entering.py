@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from functools import partial
 from typing import Any
@@ -11,16 +11,15 @@ from typing import Any
 from ...backend.contract import BackendConsumer, Capability
 from ...backend.registry import get_backend
 from ...backend.settings_keys import is_callback_key
-from ...errors import KafkaException
 from ...kept import Why
 from ...members import Member, Members
 from ...router import Place, Router
 from ..events import Phase
-from .early_note import EarlyNote
+from .early_note import EarlyNotes
 from .ground import Ground
 from .opening import Opening
 from .stages import Stage, State, Way
-from .standing import commit_stored, partitions_of, standings
+from .standing import cluster_of, commit_stored, partitions_of, standings
 from .telling import Telling
 
 __all__ = ["Entering"]
@@ -38,14 +37,14 @@ class Entering:
         ground: Ground,
         ways: Mapping[str, Way],
         telling: Telling,
-        early_note: Callable[[Way, Stage], EarlyNote | None],
+        early_notes: EarlyNotes,
     ) -> None:
         self._router = router
         self._members = members
         self._ground = ground
         self._ways = ways
         self._tell = telling.tell
-        self._early_note = early_note
+        self._early_notes = early_notes
 
     # --- asking -----------------------------------------------------------------------------
 
@@ -56,10 +55,11 @@ class Entering:
             client = partial(_open_client, stage.place)
             topic, cluster_id = stage.topic, stage.route.cluster_id
             again = any(one.is_at(stage.place, topic) for one in way.before(stage))
-            early = None
-            if not again and stage is way.stages[1] and self._cluster_of(way.head) is not None:
-                early = self._early_note(way, stage)
-            stage.opening = Opening(way.channel, client, topic, cluster_id, ends=again, early=early)
+            early = self._early_notes.of(way, stage)
+            answered = None if early is None else early.write
+            stage.opening = Opening(
+                way.channel, client, topic, cluster_id, ends=again, answered=answered
+            )
         elif opening.result is not None:
             stage.cluster_id = opening.result.cluster_id
             for one in way.before(stage):
@@ -72,20 +72,8 @@ class Entering:
             stage.told = opening.error
             self._tell(way, Phase.UNREACHABLE, way.head, stage, detail=opening.error)
 
-    def _cluster_of(self, stage: Stage) -> str | None:
-        """The cluster id of a stage in use; asks its native consumer, once."""
-        member = stage.member
-        if stage.cluster_id is None and member is not None:
-            if member.cluster_id is None:
-                try:
-                    member.cluster_id = member.client.list_topics(stage.topic, 1.0).cluster_id
-                except KafkaException:
-                    return stage.route.cluster_id
-            stage.cluster_id = member.cluster_id
-        return stage.cluster_id
-
     def _is_same_cluster(self, head: Stage, coming: Stage) -> bool:
-        known = self._cluster_of(head)
+        known = cluster_of(head)
         if known is None:
             # It does not tell, as when it refuses the old password: what is reached by the same
             # addresses is the same cluster.
@@ -115,7 +103,7 @@ class Entering:
                 for left in way.left
                 if left.place != coming.place
                 and left.topic == coming.topic
-                and self._cluster_of(left) == coming.cluster_id
+                and cluster_of(left) == coming.cluster_id
             ),
             None,
         )

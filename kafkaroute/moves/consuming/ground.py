@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ...members import Member
 from ...messages import TopicPartition
+from ...router import Place
 
 __all__ = ["Ground"]
 
@@ -32,5 +33,6 @@ class Ground(Protocol):
     def wake(self) -> None:
         """There is something to do at the next step."""
 
-    def commits(self) -> bool:
-        """Whether the application has committed something by itself."""
+    def commits(self, place: Place) -> bool:
+        """Whether the group commits what it has read at `place`: by itself, or the application has
+        done so."""

@@ -16,13 +16,13 @@ from ..events import Announcer, Phase, RouteStatus
 from .beginning import missed_routes
 from .beginnings import Beginnings
 from .confirming import Confirming
-from .early_notes import EarlyNotes
+from .early_note import EarlyNotes
 from .entering import Entering
 from .gate import Gate
 from .ground import Ground
 from .leaving import Leaving, Outcome
 from .noting import Awaited, Noting
-from .placing import Placing
+from .placing import put_to_start
 from .policy import WindowPolicy
 from .read_notes import exchange
 from .scouting import Scouting
@@ -67,10 +67,9 @@ class ConsumerMoves:
         self.announcer = Announcer(self._settings.on_route_change)
         self._scouting = Scouting(self._settings)
         self._scouting.end_with(ground, self.ways)
-        self._placing = Placing(self._settings)
         self.noting = Noting()
-        early = EarlyNotes(self._settings, ground, self.noting, self._scouting, self._placing)
-        self._entering = Entering(router, members, ground, self.ways, self._telling, early.of)
+        early = EarlyNotes(self._settings, ground, self.noting, self._scouting)
+        self._entering = Entering(router, members, ground, self.ways, self._telling, early)
         self._confirming = Confirming(router, self.follow)
         self.beginnings = Beginnings(router, self.ways, ground.wake)
         still_left, begin = self._confirming.still_left, self.beginnings.came
@@ -115,7 +114,7 @@ class ConsumerMoves:
         if way is None:
             fresh = channel in self.beginnings.channels
             first = Stage(old, member.place, State.READ, by_move=fresh)
-            first.fresh = fresh
+            first.fresh, first.since = fresh, None if fresh else self._scouting.since(first)
             first.member, first.cluster_id = member, member.cluster_id
             first.topic = member.topics[channel]
             way = Way(channel, first)
@@ -140,6 +139,7 @@ class ConsumerMoves:
             self._turn_back(way, left, new)
         else:
             self._append(way, new)
+            way.stages[-1].since = self._scouting.since(last)
 
     def _append(self, way: Way, new: Route) -> None:
         last = way.stages[-1]
@@ -237,7 +237,7 @@ class ConsumerMoves:
             if stage.state is State.OPENING:
                 self._entering.look(way, stage)
         for stage in way.live():
-            self._placing.place(stage, self._scouting.window(stage))
+            put_to_start(stage)
         if len(way.stages) > 1:
             self._go_on(way, now)
         self._linger(way, now)
@@ -273,7 +273,7 @@ class ConsumerMoves:
 
     def _begin_leaving(self, way: Way, head: Stage, coming: Stage, now: float) -> Leaving:
         since = max(now, coming.opened + self._scouting.window(head))
-        commits = auto_commits(head.place) or self._ground.commits()
+        commits = self._ground.commits(head.place)
         leaving = way.leaving = self._scouting.leave(head, since, commits=commits)
         way.policy = WindowPolicy(leaving, time.monotonic)
         return leaving

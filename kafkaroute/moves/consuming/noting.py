@@ -9,7 +9,6 @@ from ...backend.contract import BackendConsumer
 from ...members import Member
 from ...messages import TopicPartition
 from ..notes import Note, NoteState, Summary, former, summary, with_note
-from .early_note import EarlyNote
 from .stages import Stage
 from .standing import partitions_of
 
@@ -37,36 +36,28 @@ class Noting:
     def __init__(self) -> None:
         self.own: set[str] = set()
 
-    def early(self, old: Stage, coming: Stage, window: float, since: float | None) -> EarlyNote:
-        """What to say of `coming` before anybody joins there; `since`: see :class:`EarlyNote`."""
-        name = self._name(old)
+    def held(self, old: Stage, window: float) -> Note:
+        """What to say of a place that waits for `old`, which this member leaves itself."""
+        old_id = old.cluster_id or old.route.cluster_id or ""
+        name = former(old_id, old.topic, old.route.generation)
         self.own.add(name)
-        note = Note(NoteState.HELD, name, int(_until(time.time(), window)))
-        return EarlyNote(note, coming.topic, coming.route.start_at, since)
+        return Note(NoteState.HELD, name, int(time.time() + max(_LEAST, 2 * window)))
 
     def hold(self, old: Stage, held: Stage, window: float) -> None:
         """Say that `held` waits for `old`, where that is not said yet."""
-        now = time.time()
-        held.note_of = self._name(old)
-        self.own.add(held.note_of)
-        if held.unplaced or not (own := self._unsaid(held, now)):
-            return
-        until = _until(now, window)
-        self._write(held, own, Note(NoteState.HELD, held.note_of, int(until)))
-        held.noted = {one.partition: until for one in own}
+        note = self.held(old, window)
+        held.note_of = note.old
+        if not held.unplaced and (own := self._unsaid(held)):
+            self._write(held, own, note)
+            held.noted = dict.fromkeys((one.partition for one in own), note.at)
 
     @staticmethod
-    def _name(old: Stage) -> str:
-        old_id = old.cluster_id or old.route.cluster_id or ""
-        return former(old_id, old.topic, old.route.generation)
-
-    @staticmethod
-    def _unsaid(held: Stage, now: float) -> list[TopicPartition]:
+    def _unsaid(held: Stage) -> list[TopicPartition]:
         own = partitions_of(held)
         for number in held.noted.keys() - {one.partition for one in own}:
             del held.noted[number]
-        soon = now + _LEAST / 2
-        if all(held.noted.get(one.partition, 0.0) > soon for one in own):
+        soon = time.time() + _LEAST / 2
+        if all(held.noted.get(one.partition, 0) > soon for one in own):
             return []
         return own
 
@@ -101,10 +92,6 @@ class Noting:
         committed = client.committed(wanted, _PATIENCE) if wanted else []
         if changed := with_note(note, committed, stage.starts):
             client.commit(changed, True)
-
-
-def _until(now: float, window: float) -> float:
-    return now + max(_LEAST, 2 * window)
 
 
 class Awaited:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from ...backend.contract import BackendConsumer
 from ...errors import KafkaException, KafkarouteError
 from ...messages import KafkaError, TopicPartition
-from .early_note import EarlyNote
 
 __all__ = ["Opened", "Opening"]
 
@@ -50,7 +49,8 @@ class Opening:
         topic: must exist there.
         expected: the cluster id that the catalog promised, or None.
         ends: ask for the ends of its partitions, too.
-        early: written once the place has answered, before anybody joins its group because of that.
+        answered: called with the client and the number of partitions once the place has answered,
+            before anybody joins its group because of that.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Opening:
         expected: str | None,
         *,
         ends: bool = False,
-        early: EarlyNote | None = None,
+        answered: Callable[[BackendConsumer, int], None] | None = None,
     ) -> None:
         self._open_client = open_client
         self._topic = topic
         self._expected = expected
         self._ends = ends
-        self._early = early
+        self._answered = answered
         self._stop = threading.Event()
         #: Set once, when the place answered.
         self.result: Opened | None = None
@@ -116,8 +116,8 @@ class Opening:
                     if left <= 1.0 or self._stop.is_set():
                         raise
             opened = self._checked(metadata.cluster_id, metadata.topics)
-            if self._early is not None:
-                self._early.write(client, opened.partitions)
+            if self._answered is not None:
+                self._answered(client, opened.partitions)
             if not self._ends:
                 return opened
             ends = {}

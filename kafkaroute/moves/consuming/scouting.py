@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Iterable, Mapping
 
@@ -36,6 +37,13 @@ class Scouting:
         if old.route.max_age is not None:
             return old.route.max_age
         return max(settings.ttl, 300.0)
+
+    def since(self, old: Stage) -> float | None:
+        """Since when producers may know what follows `old`, heard of just now; None where a group
+        without offsets begins at the beginning. Seconds since the epoch."""
+        if self._settings.on_move_start == "timestamp":
+            return time.time() - self.window(old)
+        return None
 
     def linger(self, left: Stage) -> float:
         """Seconds without a message after which `left` is watched no more."""

@@ -37,7 +37,9 @@ class Stage:
 
     Attributes:
         opened: time.monotonic() when it was known to answer.
-        wall: time.time() when this Consumer learned of it.
+        since: from when on it is read where nothing is committed and the catalog does not say;
+            seconds since the epoch. None is its beginning: also where the channel came here while
+            nobody looked.
         member: the native consumer that serves it; None until its turn comes.
         cluster_id: the Kafka cluster's, once known.
         by_move: the channel came here while this Consumer ran, so that a missing offset means the
@@ -82,13 +84,13 @@ class Stage:
         "positions",
         "returned",
         "route",
+        "since",
         "starts",
         "state",
         "told",
         "topic",
         "unplaced",
         "unread",
-        "wall",
     )
 
     def __init__(self, route: Route, place: Place, state: State, *, by_move: bool) -> None:
@@ -96,7 +98,7 @@ class Stage:
         self.place = place
         self.topic = route.topic
         self.opened = self.heard = time.monotonic()
-        self.wall = time.time()
+        self.since: float | None = None
         self.state = state
         self.by_move = by_move
         self.member: Member | None = None
@@ -108,7 +110,7 @@ class Stage:
         self.begun: dict[int, int] = {}
         self.starts: dict[int, int] = {}
         self.note_of: str | None = None
-        self.noted: dict[int, float] = {}
+        self.noted: dict[int, int] = {}
         self.cut: Mapping[int, int] | None = None
         self.returned: dict[int, int] = {}
         self.asked: dict[int, tuple[int, float]] = {}

@@ -14,6 +14,7 @@ from .stages import Stage
 
 __all__ = [
     "auto_commits",
+    "cluster_of",
     "commit_stored",
     "partitions_of",
     "rebalance_seconds",
@@ -35,6 +36,19 @@ _log = logging.getLogger("kafkaroute.moves")
 def auto_commits(place: Place) -> bool:
     """Whether the native consumers of `place` commit by themselves (librdkafka's default)."""
     return str(place.config.get("enable.auto.commit", True)).lower() in {"true", "1"}
+
+
+def cluster_of(stage: Stage) -> str | None:
+    """The cluster id of a stage in use; asks its native consumer, once."""
+    member = stage.member
+    if stage.cluster_id is None and member is not None:
+        if member.cluster_id is None:
+            try:
+                member.cluster_id = member.client.list_topics(stage.topic, 1.0).cluster_id
+            except KafkaException:
+                return stage.route.cluster_id
+        stage.cluster_id = member.cluster_id
+    return stage.cluster_id
 
 
 def session_seconds(place: Place) -> float:
