@@ -1,14 +1,19 @@
 """Where a group without committed offsets starts on a place to which its channel moved."""
 
 import time
+from unittest.mock import Mock
 
 import pytest
 
 from kafkaroute import KafkaError, KafkaException, Phase, TopicPartition
 from kafkaroute.backend import registry
 from kafkaroute.messages import OFFSET_END
+from kafkaroute.moves.consuming.placing import put_to_start
+from kafkaroute.moves.consuming.stages import Stage, State
 from kafkaroute.moves.consuming.starting import start_offsets
+from kafkaroute.router import Place
 from kafkaroute.testing.catalog_stub import CatalogStub
+from kafkaroute.testing.scripted_catalog import route_to
 
 from .moves_world import WINDOW, Clusters, MovesWorld, values
 
@@ -112,3 +117,22 @@ def test_who_was_down_when_the_channel_moved_reads_what_was_written_meanwhile(wo
     time.sleep(WINDOW + 0.3)
     with world.consumer(on_move_start="timestamp") as consumer:
         assert sorted(values(world.read(consumer, 3))) == ["rest", "rest", "while down"]
+
+
+def test_a_position_that_was_carried_over_outlives_a_question_without_answer():
+    """Of two partitions of a new native consumer, one goes on where the old one stood."""
+    gone_on, new = TopicPartition("t", 0, 20), TopicPartition("t", 1, -1001)
+    place = Place("fake", {"bootstrap.servers": "a:1"})
+    stage = Stage(route_to("t"), place, State.READ, by_move=True)
+    stage.unplaced, stage.positions = {0, 1}, {0: 23}
+    client = Mock()
+    client.assignment.return_value = client.committed.return_value = [gone_on, new]
+    no_answer = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    client.get_watermark_offsets.side_effect = [no_answer, (5, 9)]
+    stage.member = Mock(client=client)
+    with pytest.raises(KafkaException):
+        put_to_start(stage)
+    put_to_start(stage)
+    sought = [call.args[0] for call in client.seek.call_args_list]
+    assert [(one.partition, one.offset) for one in sought] == [(0, 23), (1, 5)]
+    assert (stage.unplaced, stage.positions) == (set(), {})

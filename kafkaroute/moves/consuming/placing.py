@@ -40,7 +40,7 @@ def put_to_start(stage: Stage) -> None:
     committed = answered(client.committed(wanted, _PATIENCE))
     seeks, unknown = [], []
     for one in committed:
-        carried = stage.positions.pop(one.partition, -1)
+        carried = stage.positions.get(one.partition, -1)
         if carried >= 0 and carried > one.offset:
             seeks.append(TopicPartition(one.topic, one.partition, carried))
         elif one.offset < 0 and one.partition in stage.starts:
@@ -56,6 +56,7 @@ def put_to_start(stage: Stage) -> None:
         client.commit([TopicPartition(s.topic, s.partition, s.offset) for s in starts], True)
     for one in (*committed, *seeks, *starts):
         stage.begun[one.partition] = one.offset
+        stage.positions.pop(one.partition, None)
     stage.unplaced -= {one.partition for one in waiting}
     member.kept.let_go(waiting, Why.UNPLACED)
 
