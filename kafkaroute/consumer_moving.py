@@ -17,8 +17,8 @@ from .errors import KafkaException
 from .kept import Why
 from .members import Member
 from .messages import TopicPartition
+from .moves.consuming.awaiting import held_by_others
 from .moves.consuming.machine import ConsumerMoves
-from .moves.consuming.noting import Awaited, held_by_others
 from .moves.consuming.refusals import Refusals
 from .moves.consuming.standing import auto_commits
 from .moves.events import Phase, RouteChange, RouteStatus, Spot
@@ -266,9 +266,10 @@ class MovingCalls(ConsumerState):
         for channel, topic in member.topics.items():
             came = [TopicPartition(topic, p.partition) for p in partitions if p.topic == topic]
             way = moves.ways.get(channel)
-            if not came or (way is not None and not way.begins):
+            waits = channel in moves.awaiting.channels
+            if not came or (way is not None and not way.begins and not waits):
                 continue
-            if topic in member.joined and not moves.is_awaiting(channel):
+            if topic in member.joined and not waits:
                 continue
             numbers = {one.partition for one in came}
             try:
@@ -277,7 +278,7 @@ class MovingCalls(ConsumerState):
             except KafkaException as error:  # they are asked for again, and wait until then
                 _log.info("channel %s: the notes of its group are not known: %s", channel, error)
             if waiting := [one for one in came if one.partition in numbers]:
-                moves.wait_for(Awaited(member, channel, waiting, moves.noting.own))
+                moves.awaiting.add(member, channel, waiting)
                 held += waiting
                 self._moving = True
         return held

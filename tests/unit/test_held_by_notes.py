@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 from kafkaroute import KafkaError, KafkaException, TopicPartition
 from kafkaroute.messages import ClusterMetadata, PartitionMetadata, TopicMetadata
+from kafkaroute.moves.consuming.awaiting import held_by_others
 from kafkaroute.moves.consuming.early_note import EarlyNote
-from kafkaroute.moves.consuming.noting import Noting, held_by_others
+from kafkaroute.moves.consuming.noting import Noting
 from kafkaroute.moves.consuming.stages import Stage, State
 from kafkaroute.moves.notes import Note, NoteState, former
 from kafkaroute.router import Place

@@ -13,6 +13,7 @@ from ...messages import TopicPartition
 from ...route import Route
 from ...router import Router
 from ..events import Announcer, Phase, RouteStatus
+from .awaiting import Awaiting
 from .beginning import missed_routes
 from .beginnings import Beginnings
 from .confirming import Confirming
@@ -21,7 +22,7 @@ from .entering import Entering
 from .gate import Gate
 from .ground import Ground
 from .leaving import Leaving, Outcome
-from .noting import Awaited, Noting
+from .noting import Noting
 from .placing import put_to_start
 from .policy import WindowPolicy
 from .read_notes import exchange
@@ -60,7 +61,6 @@ class ConsumerMoves:
         self.ways: dict[str, Way] = {}
         self._commit_at = 0.0
         self._troubles: dict[str, str] = {}
-        self._awaited: list[Awaited] = []
         self._telling = Telling()
         self._tell = self._telling.tell
         self.events = self._telling.events
@@ -68,6 +68,7 @@ class ConsumerMoves:
         self._scouting = Scouting(self._settings)
         self._scouting.end_with(ground, self.ways)
         self.noting = Noting()
+        self.awaiting = Awaiting(members, self.noting.own)
         early = EarlyNotes(self._settings, ground, self.noting, self._scouting)
         self._entering = Entering(router, members, ground, self.ways, self._telling, early)
         self._confirming = Confirming(router, self.follow)
@@ -80,7 +81,7 @@ class ConsumerMoves:
     @property
     def active(self) -> bool:
         """Whether anything moves."""
-        return bool(self.ways or self._awaited)
+        return bool(self.ways or self.awaiting.channels)
 
     def begin(self, channel: str, routes: Sequence[Route]) -> None:
         """A subscription begins with places that the group has not finished: the first of `routes`
@@ -92,18 +93,6 @@ class ConsumerMoves:
         way = self.ways[channel] = Way(channel, first)
         for route in routes[1:]:
             self._append(way, route)
-
-    def wait_for(self, awaited: Awaited) -> None:
-        """Partitions that this member joined while others hold them."""
-        for one in self._awaited:
-            if one.channel == awaited.channel:
-                awaited.waiting |= one.waiting  # its next step leaves out what has gone
-        others = [one for one in self._awaited if one.channel != awaited.channel]
-        self._awaited[:] = [*others, awaited]
-
-    def is_awaiting(self, channel: str) -> bool:
-        """Whether partitions of the channel are held by other members."""
-        return any(one.channel == channel for one in self._awaited)
 
     def follow(self, channel: str, old: Route, new: Route) -> None:
         """The catalog answers another route for a channel that is read."""
@@ -169,18 +158,17 @@ class ConsumerMoves:
                     stage.opening.stop()
                 if stage.member is not None and stage is not way.head and not self._used(stage):
                     stage.member.forget(stage.topic)
-        self._awaited = [one for one in self._awaited if one.channel not in channels]
         self._keep_scouts()
 
     def close(self) -> None:
         """Free what runs in the background; the members are the Consumer's to close."""
         self.drop(self.ways)
-        self._awaited = []
+        self.awaiting.channels.clear()
 
     def after_fork_in_child(self) -> None:
         """Threads and native consumers stayed in the parent."""
         self.ways.clear()
-        self._awaited = []
+        self.awaiting.channels.clear()
         self._scouting.after_fork_in_child()
         self.events.clear()
 
@@ -214,8 +202,8 @@ class ConsumerMoves:
             if not way.moves:
                 del self.ways[way.channel]
                 self._troubles.pop(way.channel, None)
-        for awaited in list(self._awaited):
-            self._try(awaited.channel, lambda awaited=awaited: self._admit(awaited, now))  # type: ignore[misc]
+        for channel in list(self.awaiting.channels):
+            self._try(channel, lambda channel=channel: self.awaiting.step(channel, now))  # type: ignore[misc]
         self._keep_scouts()
 
     def _try(self, channel: str, what: Callable[[], None]) -> None:
@@ -226,11 +214,6 @@ class ConsumerMoves:
             if self._troubles.get(channel) != str(error):
                 self._troubles[channel] = str(error)
                 _log.warning("channel %s: its move waits: %s", channel, error)
-
-    def _admit(self, awaited: Awaited, now: float) -> None:
-        awaited.member.kept.let_go(awaited.step(now), Why.AWAITED)
-        if not awaited.waiting:
-            self._awaited.remove(awaited)
 
     def _step(self, way: Way, now: float) -> None:
         for stage in way.stages[1:]:

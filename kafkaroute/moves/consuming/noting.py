@@ -1,28 +1,25 @@
-"""Telling members that join or restart that a place is held: notes beside committed offsets."""
+"""Telling members that join or restart that a place is held: notes beside committed offsets.
+
+How they are heeded is in :mod:`.awaiting`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from ...backend.contract import BackendConsumer
-from ...members import Member
 from ...messages import TopicPartition
-from ..notes import Note, NoteState, Summary, former, summary, with_note
+from ..notes import Note, NoteState, former, summary, with_note
 from .stages import Stage
 from .standing import partitions_of
 
-__all__ = ["Awaited", "Noting", "held_by_others"]
+__all__ = ["Noting", "all_of"]
 
 #: Seconds for one question to the broker.
 _PATIENCE = 1.0
 #: A hold is announced for at least so many seconds, and anew when half of them are over.
 _LEAST = 60.0
-#: Seconds between two looks at the notes of others.
-_LOOK = 0.5
-#: A partition that was committed without a note for so many seconds is read by its member: notes
-#: are written when a hold begins, and the first commit after the release takes their place.
-_SETTLED = 3.0
 
 
 class Noting:
@@ -78,7 +75,7 @@ class Noting:
         from the notes alone, and waits: its offsets stand still."""
         assert held.member is not None
         client = held.member.client
-        committed = client.committed(_all_of(client, held.topic), _PATIENCE)
+        committed = client.committed(all_of(client, held.topic), _PATIENCE)
         said = {number for number, one in summary(committed).held.items() if one.old == note.old}
         mine = [one for one in committed if one.partition in said]
         if changed := with_note(note, mine, {}):
@@ -94,82 +91,7 @@ class Noting:
             client.commit(changed, True)
 
 
-class Awaited:
-    """Partitions that this member joined while others hold them.
-
-    Args:
-        partitions: bare; they are paused.
-        own: see :class:`Noting`.
-    """
-
-    def __init__(
-        self,
-        member: Member,
-        channel: str,
-        partitions: Sequence[TopicPartition],
-        own: Collection[str],
-    ) -> None:
-        self._own = own
-        self.member = member
-        self.channel = channel
-        self.topic = partitions[0].topic
-        self.waiting = {one.partition for one in partitions}
-        self._all: list[TopicPartition] = []
-        self._next = 0.0
-        #: Partition → since when it has been seen read (-inf: it was held before).
-        self._read: dict[int, float] = {}
-        self._held: set[int] = set()
-
-    def step(self, now: float) -> list[TopicPartition]:
-        """Those that may be read now.
-
-        Raises KafkaException: the broker does not answer just now."""
-        if now < self._next or not self.waiting:
-            return []
-        self._next = now + _LOOK
-        client = self.member.client
-        self.waiting &= {one.partition for one in client.assignment() if one.topic == self.topic}
-        if not self._all:
-            self._all = _all_of(client, self.topic)
-        notes = summary(client.committed(self._all, _PATIENCE))
-        free = self.waiting - (set() if self._is_over(notes, now) else _held(notes, self._own))
-        self.waiting -= free
-        return [TopicPartition(self.topic, number) for number in sorted(free)]
-
-    def _is_over(self, notes: Summary, now: float) -> bool:
-        """Whether another member reads this place: a ``released`` note lasts only until the next
-        commit of its partition, so a note that has gone tells as much."""
-        for number in notes.read:
-            since = float("-inf") if number in self._held else now
-            self._read.setdefault(number, since)
-        self._held |= notes.held.keys()
-        return any(now - self._read[number] >= _SETTLED for number in notes.read)
-
-
-def held_by_others(
-    client: BackendConsumer, topic: str, came: Collection[int], own: Collection[str]
-) -> set[int]:
-    """Those of the partitions that `came` which notes hold; `own`: see :class:`Noting`.
-
-    Raises KafkaException: the broker did not answer."""
-    notes = summary(client.committed([TopicPartition(topic, n) for n in sorted(came)], _PATIENCE))
-    if notes.unknown and not notes.held:
-        # Nothing is said of them yet, and nothing read: what is said of the others counts.
-        notes = summary(client.committed(_all_of(client, topic), _PATIENCE))
-    return _held(notes, own) & set(came)
-
-
-def _all_of(client: BackendConsumer, topic: str) -> list[TopicPartition]:
+def all_of(client: BackendConsumer, topic: str) -> list[TopicPartition]:
+    """The topic's partitions. Raises KafkaException: the broker did not answer."""
     known = client.list_topics(topic, _PATIENCE).topics.get(topic)
     return [] if known is None else [TopicPartition(topic, number) for number in known.partitions]
-
-
-def _held(notes: Summary, own: Collection[str]) -> set[int]:
-    """Partitions that a note holds, and no note of the same move releases; with them those of which
-    nothing is known, for a place is held as a whole."""
-    now = time.time()
-    released = set(own) | {note.old for note in notes.released.values()}
-    held = {
-        number for number, note in notes.held.items() if note.at > now and note.old not in released
-    }
-    return held | notes.unknown if held else held
