@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -22,7 +22,7 @@ from kafkaroute_kafka_python.library import (
     NetworkSelector,
     kp,
 )
-from kafkaroute_kafka_python.messages import write_headers
+from kafkaroute_kafka_python.messages import ConsumedMessage, write_headers
 from kafkaroute_kafka_python.offsets import OffsetStore, Stored, from_application, to_application
 from kafkaroute_kafka_python.rebalance import make_assignors
 from kafkaroute_kafka_python.reports import Delivery, Outcome, Reports
@@ -212,28 +212,28 @@ def test_offsets_of_the_application_and_back() -> None:
     assert (answer.metadata, answer.leader_epoch) == ("note", 3)
 
 
-class Record(NamedTuple):
-    offset: int
-
-
-def records(*offsets: int) -> list[Any]:
-    return [Record(offset) for offset in offsets]
+def messages(*offsets: int) -> list[ConsumedMessage]:
+    made = []
+    for offset in offsets:
+        made.append(message := ConsumedMessage())
+        message._offset = offset
+    return made
 
 
 def drain(buffer: FetchBuffer) -> list[tuple[int, int]]:
     found = []
     while buffer:
-        partition, record = buffer.pop()
-        found.append((partition.partition, record.offset))
+        partition, message = buffer.pop()
+        found.append((partition.partition, message._offset))
     return found
 
 
 def test_buffer_keeps_order_and_drops_one_partition() -> None:
     buffer = FetchBuffer()
-    buffer.add(P0, records(1, 2))
-    buffer.add(P1, records(8))
-    buffer.add(P0, records(3))
-    assert buffer.pop()[1].offset == 1
+    buffer.add(P0, messages(1, 2))
+    buffer.add(P1, messages(8))
+    buffer.add(P0, messages(3))
+    assert buffer.pop()[1]._offset == 1
     assert buffer.first_offset(P0) == 2
     buffer.drop(P0)
     assert buffer.first_offset(P0) is None
@@ -242,10 +242,10 @@ def test_buffer_keeps_order_and_drops_one_partition() -> None:
 
 def test_paused_records_are_neither_delivered_nor_lost() -> None:
     buffer = FetchBuffer()
-    buffer.add(P0, records(1, 2))
-    assert buffer.pop()[1].offset == 1
+    buffer.add(P0, messages(1, 2))
+    assert buffer.pop()[1]._offset == 1
     buffer.withhold(P0)
-    buffer.add(P0, records(3), paused=True)
+    buffer.add(P0, messages(3), paused=True)
     assert not buffer
     assert buffer.holds(P0)
     assert buffer.first_offset(P0) == 2

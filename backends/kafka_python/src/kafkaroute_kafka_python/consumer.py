@@ -114,10 +114,14 @@ class KafkaPythonConsumer(BackendConsumer):
         poll = self._reader.poll
         deadline = None if timeout < 0 else time.monotonic() + timeout
         while len(messages) < num_messages:
-            left = -1.0 if deadline is None else max(0.0, deadline - time.monotonic())
-            message = poll(left)
+            message = poll(0)  # what is there costs no clock
             if message is None:
-                break
+                left = -1.0 if deadline is None else deadline - time.monotonic()
+                if deadline is not None and left <= 0:
+                    break
+                message = poll(left)
+                if message is None:
+                    break
             messages.append(message)
         return messages
 

@@ -1,24 +1,26 @@
-"""Records that kafka-python handed over in a batch and the application has not had yet."""
+"""Messages that kafka-python handed over in a batch and the application has not had yet."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Any
 
+from .messages import ConsumedMessage
+
 __all__ = ["FetchBuffer"]
 
 
 class _Chunk:
-    __slots__ = ("index", "partition", "records")
+    __slots__ = ("index", "messages", "partition")
 
-    def __init__(self, partition: Any, records: list[Any]) -> None:
+    def __init__(self, partition: Any, messages: list[ConsumedMessage]) -> None:
         self.partition = partition
-        self.records = records
+        self.messages = messages
         self.index = 0
 
 
 class FetchBuffer:
-    """Chunks of records in the order they came; those of paused partitions are kept aside."""
+    """Chunks of messages in the order they came; those of paused partitions are kept aside."""
 
     def __init__(self) -> None:
         self._chunks: deque[_Chunk] = deque()
@@ -27,29 +29,29 @@ class FetchBuffer:
     def __bool__(self) -> bool:
         return bool(self._chunks)
 
-    def add(self, partition: Any, records: list[Any], *, paused: bool = False) -> None:
-        if not records:
+    def add(self, partition: Any, messages: list[ConsumedMessage], *, paused: bool = False) -> None:
+        if not messages:
             return
-        chunk = _Chunk(partition, records)
+        chunk = _Chunk(partition, messages)
         if paused:
             self._withheld.setdefault(partition, []).append(chunk)
         else:
             self._chunks.append(chunk)
 
-    def pop(self) -> tuple[Any, Any]:
-        """The next (partition, record); IndexError when there is none."""
+    def pop(self) -> tuple[Any, ConsumedMessage]:
+        """The next (partition, message); IndexError when there is none."""
         chunk = self._chunks[0]
-        record = chunk.records[chunk.index]
+        message = chunk.messages[chunk.index]
         chunk.index += 1
-        if chunk.index == len(chunk.records):
+        if chunk.index == len(chunk.messages):
             self._chunks.popleft()
-        return chunk.partition, record
+        return chunk.partition, message
 
     def first_offset(self, partition: Any) -> int | None:
-        """Where the partition's undelivered records begin; None where there are none."""
+        """Where the partition's undelivered messages begin; None where there are none."""
         for chunk in (*self._withheld.get(partition, ()), *self._chunks):
             if chunk.partition == partition:
-                return int(chunk.records[chunk.index].offset)
+                return int(chunk.messages[chunk.index]._offset)
         return None
 
     def holds(self, partition: Any) -> bool:
@@ -58,7 +60,7 @@ class FetchBuffer:
         return any(chunk.partition == partition for chunk in self._chunks)
 
     def drop(self, partition: Any) -> None:
-        """Forget the partition's records (after a seek, or when it was taken away)."""
+        """Forget the partition's messages (after a seek, or when it was taken away)."""
         self._withheld.pop(partition, None)
         self._chunks = deque(chunk for chunk in self._chunks if chunk.partition != partition)
 

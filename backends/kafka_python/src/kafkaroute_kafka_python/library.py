@@ -31,6 +31,7 @@ with warnings.catch_warnings():
     from kafka.protocol.metadata import MetadataRequest
     from kafka.protocol.producer import InitProducerIdRequest
     from kafka.protocol.sasl import SaslAuthenticateRequest
+    from kafka.record.default_records import DefaultRecordBatch
     from kafka.record.memory_records import MemoryRecordsBuilder
     from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
     from kafka.structs import TopicPartition as KafkaPartition
@@ -46,6 +47,7 @@ __all__ = [
     "ConsumerGroupMetadata",
     "ConsumerProtocolAssignment",
     "CooperativeStickyAssignor",
+    "DefaultRecordBatch",
     "FetchRequest",
     "Future",
     "InitProducerIdRequest",

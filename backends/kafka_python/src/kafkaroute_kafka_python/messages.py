@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafkaroute.backend.contract import HeadersInput
 from kafkaroute.messages import (
@@ -13,12 +13,23 @@ from kafkaroute.messages import (
     Headers,
     KafkaError,
     Message,
-    Origin,
     PartitionMetadata,
     TopicMetadata,
 )
 
-__all__ = ["cluster_metadata", "consumed", "read_headers", "to_bytes", "write_headers"]
+__all__ = [
+    "UNKNOWN_TIME",
+    "ConsumedMessage",
+    "cluster_metadata",
+    "consumed",
+    "read_epoch",
+    "read_headers",
+    "to_bytes",
+    "write_headers",
+]
+
+#: What Message.timestamp() says where there is none.
+UNKNOWN_TIME = (TIMESTAMP_NOT_AVAILABLE, -1)
 
 
 def to_bytes(data: object, what: str) -> bytes:
@@ -54,28 +65,48 @@ def read_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Headers 
     return list(headers) if headers else None
 
 
-def consumed(record: Any, origin: Origin | None) -> Message:
-    """A ConsumerRecord as a Message."""
+class ConsumedMessage(Message):
+    """A Message whose fields are set one by one: a call with eleven arguments for each message
+    costs more. Its origin is set when it is delivered."""
+
+    __slots__ = ()
+
+    _topic: str
+    _offset: int
+
+    if TYPE_CHECKING:
+
+        def __init__(self) -> None: ...
+
+    else:
+        __init__ = object.__init__  # C, where Message has Python
+
+
+def consumed(record: Any) -> ConsumedMessage:
+    """A ConsumerRecord as a message, without its origin."""
+    message = ConsumedMessage()
+    message._topic = record.topic
+    message._partition = record.partition
+    message._offset = record.offset
+    message._key = record.key
+    message._value = record.value
+    message._headers = read_headers(record.headers)
+    message._error = None
     timestamp = record.timestamp
     if timestamp is None or timestamp < 0:
-        stamp = (TIMESTAMP_NOT_AVAILABLE, -1)
+        message._timestamp = UNKNOWN_TIME
     else:
         # kafka-python numbers the kinds from 0, librdkafka from 1.
-        stamp = (record.timestamp_type + 1, timestamp)
-    epoch = record.leader_epoch
-    return Message(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.key,
-        record.value,
-        read_headers(record.headers),
-        None,
-        stamp,
-        None,
-        epoch if epoch is not None and epoch >= 0 else None,
-        origin,
-    )
+        message._timestamp = (record.timestamp_type + 1, timestamp)
+    message._latency = None
+    message._leader_epoch = read_epoch(record.leader_epoch)
+    message._origin = None
+    return message
+
+
+def read_epoch(epoch: int | None) -> int | None:
+    """As librdkafka presents it: None where there is none."""
+    return epoch if epoch is not None and epoch >= 0 else None
 
 
 def cluster_metadata(response: Any, asked: str) -> ClusterMetadata:

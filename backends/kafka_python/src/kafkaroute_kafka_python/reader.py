@@ -15,6 +15,7 @@ from .committer import Committer
 from .errors import to_kafka_error
 from .fetch_buffer import FetchBuffer
 from .fetch_watch import FetchWatch
+from .fetched_records import decode_quickly
 from .health import Health
 from .internals import private
 from .joins import resume_join
@@ -81,6 +82,7 @@ class Reader:
         self._events: deque[Message] = deque()
         self._ends: dict[Any, int] = {}
         self._native: Any = None
+        self._decoded = False
         self._coordinator: Any = None
         self._positions: Any = None
         self._completed: Any = None
@@ -106,6 +108,7 @@ class Reader:
 
     def opened(self, native: Any) -> None:
         self._native = native
+        self._decoded = decode_quickly(native)
         self._coordinator = private(native, "_coordinator")
         self._positions = private(native, "_subscription", "assignment")
         self._completed = private(native, "_fetcher", "_completed_fetches")
@@ -120,12 +123,14 @@ class Reader:
         return self._poll(timeout)
 
     def _next(self) -> Message:
-        partition, record = self._buffer.pop()
-        after = Stored(record.offset + 1, record.leader_epoch)
+        partition, message = self._buffer.pop()
+        message._origin = self._origins.get(message._topic)
+        epoch = message._leader_epoch
+        after = Stored(message._offset + 1, -1 if epoch is None else epoch)
         self._store.delivered[partition] = after
         if self._plan.auto_store:
             self._store.stored[partition] = after
-        return consumed(record, self._origins.get(partition.topic))
+        return message
 
     def _next_event(self) -> Message | None:
         while self._events:
@@ -247,7 +252,8 @@ class Reader:
         owned, paused = self._assignment.owned, self._assignment.paused
         for partition, batch in brought.items():
             if partition in owned:
-                self._buffer.add(partition, batch, paused=partition in paused)
+                messages = batch if self._decoded else list(map(consumed, batch))
+                self._buffer.add(partition, messages, paused=partition in paused)
         self._health.look()
         self._assignment.raise_callback_error()
         if self._plan.partition_eof:
