@@ -9,7 +9,7 @@ from .figure import Figure
 from .runs import Sample
 from .spread import ratios, spread
 
-__all__ = ["per_call_figure", "rate_figure"]
+__all__ = ["cpu_figure", "per_call_figure", "rate_figure"]
 
 
 def per_call_figure(
@@ -43,6 +43,23 @@ def rate_figure(
         bare=spread(theirs),
         ratio=ratios(mine, theirs),
         cpu=ratios([it.cpu for it in ours], [it.cpu for it in bare]),
+        collections=_collections(ours, bare),
+        **more,
+    )
+
+
+def cpu_figure(
+    group: str, name: str, ours: Sequence[Sample], bare: Sequence[Sample], **more: Any
+) -> Figure:
+    """Microseconds of CPU a unit, of the whole process; lower is better."""
+    mine, theirs = [it.cpu * 1e6 for it in ours], [it.cpu * 1e6 for it in bare]
+    return Figure(
+        group,
+        name,
+        "µs",
+        spread(mine),
+        bare=spread(theirs),
+        ratio=ratios(mine, theirs),
         collections=_collections(ours, bare),
         **more,
     )

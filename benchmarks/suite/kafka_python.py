@@ -14,7 +14,7 @@ from kafkaroute import Producer
 from kafkaroute_kafka_python.config import read_settings
 from kafkaroute_kafka_python.translate import plan_producer
 
-from .builder import rate_figure
+from .builder import cpu_figure, rate_figure
 from .consuming import Filled, consume_batches, poll_loop
 from .readback import Ledger
 from .runs import Clock, Sample, check, interleaved
@@ -63,6 +63,22 @@ def _produce(setting: Setting) -> None:
                 "on_delivery=": partial(_reported, reporting, count, ledger),
             },
         )
+        requests = interleaved(
+            setting.rounds(5),
+            {
+                "same": partial(_bare_requests, same, topic, setting.count(300), ledger),
+                "ours": partial(_requests, routed, setting.count(300), ledger),
+            },
+        )
+    setting.result.figures.append(
+        cpu_figure(
+            "kafka-python",
+            "CPU of a request: one message, flush()",
+            requests["ours"],
+            requests["same"],
+            against="KafkaProducer, the same settings",
+        )
+    )
     for shape in ("value, key=", "on_delivery="):
         for side, against, goal in (
             ("defaults", "KafkaProducer, its defaults", 3.0),
@@ -120,6 +136,26 @@ def _reported(producer: Producer, count: int, ledger: Ledger) -> Sample:
     ledger.produced += count
     check(left == 0, f"{left} messages were not delivered")
     check(good == count, f"{good} good reports for {count} messages")
+    return clock.sample(count)
+
+
+def _bare_requests(producer: Any, topic: str, count: int, ledger: Ledger) -> Sample:
+    with Clock.running() as clock:
+        for number in range(count):
+            producer.send(topic, VALUE, key=KEYS[number & 15])
+            producer.flush(10)
+    ledger.produced += count
+    return clock.sample(count)
+
+
+def _requests(producer: Producer, count: int, ledger: Ledger) -> Sample:
+    left = 0
+    with Clock.running() as clock:
+        for number in range(count):
+            producer.produce(CHANNEL, VALUE, key=KEYS[number & 15])
+            left += producer.flush(10)
+    ledger.produced += count
+    check(left == 0, f"{left} messages were not delivered in time")
     return clock.sample(count)
 
 
