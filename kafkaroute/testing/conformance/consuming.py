@@ -48,10 +48,13 @@ class ConsumingTests:
         kit.expect_nothing(consumer, 0.5)
         began = time.monotonic()
         assert consumer.poll(0.4) is None
-        assert 0.3 <= time.monotonic() - began < 1.5
-        began = time.monotonic()
-        assert consumer.poll(0) is None
-        assert time.monotonic() - began < 0.1
+        assert 0.3 <= time.monotonic() - began < 10
+        waits = []
+        for _ in range(5):
+            began = time.monotonic()
+            assert consumer.poll(0) is None
+            waits.append(time.monotonic() - began)
+        assert min(waits) < 0.1, waits
 
     def test_consume_returns_what_is_there(self, kit: Kit) -> None:
         topic = kit.topic()
@@ -66,7 +69,7 @@ class ConsumingTests:
         assert values == [str(number).encode() for number in range(100)]
         began = time.monotonic()
         assert consumer.consume(10, 0.3) == []
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 10
 
     def test_poll_and_consume_may_take_turns(self, kit: Kit) -> None:
         topic = kit.topic()

@@ -81,10 +81,13 @@ class DeliveryTests:
         producer = kit.producer()
         began = time.monotonic()
         assert producer.poll(0.3) == 0
-        assert 0.2 <= time.monotonic() - began < 1.5
-        began = time.monotonic()
-        assert producer.poll(0) == 0
-        assert time.monotonic() - began < 0.1
+        assert 0.2 <= time.monotonic() - began < 10
+        waits = []
+        for _ in range(5):
+            began = time.monotonic()
+            assert producer.poll(0) == 0
+            waits.append(time.monotonic() - began)
+        assert min(waits) < 0.1, waits
 
     def test_length_counts_what_is_not_delivered(self, kit: Kit) -> None:
         producer = kit.producer({"linger.ms": 300})

@@ -64,7 +64,7 @@ class EndingTests:
             send(str(number), None, -1, reports)
         began = time.monotonic()
         assert producer.close(0.3) == 5
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         assert len(reports) == 5
         assert None not in reports.codes
 
@@ -100,7 +100,7 @@ class EndingTests:
         consumer = kit.consumer()
         began = time.monotonic()
         consumer.close()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 5
 
     @pytest.mark.parametrize("call", _CONSUMER_CALLS.values(), ids=_CONSUMER_CALLS)
     def test_closed_consumer_refuses(

@@ -19,6 +19,13 @@ __all__ = ["FailureReportTests"]
 _PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 
 
+def _agree(told: list[tuple[float, float]], calls: list[tuple[float, float]]) -> None:
+    """When messages were produced, by their latency, against the calls of produce()."""
+    for (earliest, latest), (before, after) in zip(told, calls, strict=True):
+        assert earliest - 0.001 <= after
+        assert before - 0.001 <= latest
+
+
 class FailureReportTests:
     def test_default_callback_hears_of_failures(self, kit: Kit) -> None:
         failures = Reports()
@@ -99,12 +106,14 @@ class FailureReportTests:
         assert (message.key(), message.value()) == (b"k", value)
 
     def test_latency_leads_back_to_the_call_of_produce(self, kit: Kit) -> None:
-        told: list[float] = []
+        told: list[tuple[float, float]] = []
+        clock = ReportClock()
 
         def report(_: KafkaError | None, message: Message) -> None:
             latency = message.latency()
             assert latency is not None
-            told.append(time.monotonic() - latency)
+            told.append(clock.bounds(latency))
+            clock.done()
 
         producer = kit.stranded_producer({"message.timeout.ms": 400}, on_failure=report)
         send = producer.sender("lost")
@@ -115,9 +124,9 @@ class FailureReportTests:
             calls.append((before, time.monotonic()))
             time.sleep(0.02)
         time.sleep(0.8)  # what nobody polls for waits; its latency goes on
+        clock.done()
         kit.serve_until(producer, lambda: len(told) == 5)
-        for (before, after), when in zip(calls, told, strict=True):
-            assert before - 0.001 <= when <= after + 0.001
+        _agree(told, calls)
 
     @requires(Capability.PURGE)
     @needs(ClusterFeature.RESTART)
@@ -167,7 +176,7 @@ class FailureReportTests:
             clock.done()
             producer.purge(True, True, True)
             kit.serve_until(producer, lambda: len(failures) >= 1000)
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 10, "it waited for the broker"
             assert set(failures.codes) <= _PURGED
             for partition, values in produced.items():
                 messages = [m for m in failures.messages if m.partition() == partition]
@@ -199,12 +208,14 @@ class FailureReportTests:
 
     @requires(Capability.PURGE)
     def test_purged_messages_tell_when_they_were_produced(self, kit: Kit) -> None:
-        told: list[float] = []
+        told: list[tuple[float, float]] = []
+        clock = ReportClock()
 
         def report(_: KafkaError | None, message: Message) -> None:
             latency = message.latency()
             assert latency is not None
-            told.append(time.monotonic() - latency)
+            told.append(clock.bounds(latency))
+            clock.done()
 
         producer = kit.stranded_producer(on_failure=report, only_failures=True)
         send = producer.sender("lost")
@@ -216,9 +227,9 @@ class FailureReportTests:
             time.sleep(0.005)
         producer.purge(True, True, True)
         time.sleep(0.3)
+        clock.done()
         kit.serve_until(producer, lambda: len(told) == 20)
-        for (before, after), when in zip(calls, told, strict=True):
-            assert before - 0.001 <= when <= after + 0.001
+        _agree(told, calls)
 
     @requires(Capability.PURGE)
     def test_close_reports_what_is_left_once_and_in_order(self, kit: Kit) -> None:
@@ -229,7 +240,7 @@ class FailureReportTests:
             send(str(number), b"k")
         began = time.monotonic()
         assert producer.close(0) == 200
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert len(failures) == 200
         assert [message.value() for message in failures.messages] == [
             str(number).encode() for number in range(200)

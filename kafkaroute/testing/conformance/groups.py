@@ -226,7 +226,7 @@ class GroupTests:
 
     def test_member_that_stops_polling_is_told(self, kit: Kit) -> None:
         topic = kit.topic()
-        limit = kit.cluster.min_session_timeout_ms
+        limit = max(kit.cluster.min_session_timeout_ms, 2500)  # or a busy machine exceeds it, too
         settings = {"session.timeout.ms": limit, "max.poll.interval.ms": limit + 200}
         consumer = kit.consumer(settings)
         calls = Calls()
@@ -245,7 +245,7 @@ class GroupTests:
 
     def test_lost_partitions_are_revoked_without_on_lost(self, kit: Kit) -> None:
         topic = kit.topic()
-        limit = kit.cluster.min_session_timeout_ms
+        limit = max(kit.cluster.min_session_timeout_ms, 2500)  # or a busy machine exceeds it, too
         settings = {"session.timeout.ms": limit, "max.poll.interval.ms": limit + 200}
         consumer = kit.consumer(settings)
         calls = Calls()

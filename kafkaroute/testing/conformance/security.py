@@ -74,13 +74,13 @@ class SecurityTests:
         caplog.set_level(logging.DEBUG)
         seen: list[KafkaError] = []
         producer = kit.producer(
-            {"sasl.password": _WRONG, "message.timeout.ms": 2000, "error_cb": seen.append},
+            {"sasl.password": _WRONG, "message.timeout.ms": 5000, "error_cb": seen.append},
             security="scram-sha-512",
         )
         reports = Reports()
         began = time.monotonic()
         producer.sender(kit.topic())(b"v", b"k", -1, reports)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 4, "it waited until the message was too old"
         assert producer.flush(PATIENCE) == 0
         assert set(reports.codes) <= {KafkaError._MSG_TIMED_OUT, KafkaError._AUTHENTICATION}
         assert len(reports) == 1

@@ -141,8 +141,7 @@ class StandbyTests:
 
     def test_paused_member_that_is_polled_now_and_then_stays(self, kit: Kit) -> None:
         topic = kit.topic(2)
-        limit = kit.cluster.session_timeout_ms
-        limit = max(kit.cluster.min_session_timeout_ms, min(limit, 1600))
+        limit = max(kit.cluster.min_session_timeout_ms, 3000)
         settings = {"session.timeout.ms": limit, "max.poll.interval.ms": limit + 200}
         consumer = kit.consumer({**_MANUAL, **settings})
         calls = Calls()
