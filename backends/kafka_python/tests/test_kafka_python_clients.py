@@ -197,25 +197,25 @@ def test_more_partitions_are_used_once_they_are_known(clients: Clients) -> None:
 
 
 def test_refused_connections_leave_no_socket_behind() -> None:
-    with socket.socket() as placeholder:
-        placeholder.bind(("127.0.0.1", 0))
-        port = placeholder.getsockname()[1]
-    seen: list[KafkaError] = []
-    producer = KafkaPythonBackend().open_producer(
-        {
-            "bootstrap.servers": f"127.0.0.1:{port}",
-            "message.timeout.ms": 300,
-            "error_cb": seen.append,
-            **KAFKA_PYTHON_SETTINGS,
-        }
-    )
-    reports: list[Any] = []
-    began = time.monotonic()
-    producer.sender("t")(b"v", b"k", -1, lambda error, _: reports.append(error.code()))
-    assert time.monotonic() - began < 0.2
-    assert producer.flush(10) == 0
-    assert reports == [KafkaError._MSG_TIMED_OUT]
-    assert producer.close(1) == 0
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        port = nobody_listens.getsockname()[1]
+        seen: list[KafkaError] = []
+        producer = KafkaPythonBackend().open_producer(
+            {
+                "bootstrap.servers": f"127.0.0.1:{port}",
+                "message.timeout.ms": 3000,
+                "error_cb": seen.append,
+                **KAFKA_PYTHON_SETTINGS,
+            }
+        )
+        reports: list[Any] = []
+        began = time.monotonic()
+        producer.sender("t")(b"v", b"k", -1, lambda error, _: reports.append(error.code()))
+        assert time.monotonic() - began < 2.5, "it waited until the message was too old"
+        assert producer.flush(20) == 0
+        assert reports == [KafkaError._MSG_TIMED_OUT]
+        assert producer.close(1) == 0
     assert KafkaError._ALL_BROKERS_DOWN in {error.code() for error in seen}
     # An unclosed socket is a ResourceWarning, and that a failure here.
 
@@ -234,11 +234,15 @@ def test_poll_without_time_costs_little_on_an_idle_consumer(clients: Clients) ->
     topic = clients.cluster.new_topic()
     consumer = clients.consumer(topic)
     assert consumer.poll(0.5) is None
-    began = time.perf_counter()
-    for _ in range(2000):
-        assert consumer.poll(0) is None
-    # 240 µs each if every call went to kafka-python; two orders of magnitude of room for noise.
-    assert (time.perf_counter() - began) / 2000 < 120e-6
+    took = []
+    for _ in range(20):
+        began = time.perf_counter()
+        for _ in range(100):
+            assert consumer.poll(0) is None
+        took.append((time.perf_counter() - began) / 100)
+    # 240 µs each if every call went to kafka-python, a hundredth of it as it is. The best of
+    # twenty, for other processes take their time as well.
+    assert min(took) < 120e-6
 
 
 def test_commit_for_an_unknown_topic_fails_at_once(clients: Clients) -> None:
@@ -383,7 +387,7 @@ def test_a_dead_cluster_is_polled_without_a_wait(clients: Clients) -> None:
         dead.poll(0)
         calls += 1
         time.sleep(0.002)
-    assert calls > 800
+    assert calls > 150, "30 if each took the back-off"
 
 
 def test_committed_is_not_an_answer_to_an_older_question(clients: Clients) -> None:

@@ -49,7 +49,7 @@ def open_producer(cluster: EmbeddedCluster, **settings: Any) -> Any:
     return KafkaPythonBackend().open_producer(config)
 
 
-def serve(producer: Any, until: Callable[[], bool], seconds: float = 6) -> None:
+def serve(producer: Any, until: Callable[[], bool], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not until() and time.monotonic() < end:
         producer.poll(0.05)
@@ -88,7 +88,7 @@ def test_idempotent_producer_goes_on_after_time_outs(
         for value in numbers(20, 200):
             send(value, None, -1, reports)
             producer.poll(0.002)
-        assert producer.flush(8) == 0
+        assert producer.flush(20) == 0
         # Those of a moment in which the cluster was still away may have timed out.
         after = reports.all[20:]
         assert [value for value, _ in after] == numbers(20, 200)
@@ -103,7 +103,7 @@ def test_batch_is_sent_again_under_its_own_id_when_another_one_has_timed_out(
 ) -> None:
     topic = cluster.new_topic(2)
     reports = Reports()
-    producer = open_producer(cluster)
+    producer = open_producer(cluster, message_timeout_ms=4000)
     send = producer.sender(topic)
     for partition in (0, 1):
         send(b"known", None, partition, reports)
@@ -114,7 +114,7 @@ def test_batch_is_sent_again_under_its_own_id_when_another_one_has_timed_out(
     reports.all.clear()
     cluster.push_request_errors(PRODUCE, [REQUEST_TIMED_OUT] * 1000)
     send(b"old", None, 0, reports)
-    producer.poll(TIMEOUT / 2000)  # nothing to serve: it only waits
+    producer.poll(3)  # nothing to serve: it only waits; "young" has as long when "old" is too old
     send(b"young", None, 1, reports)
     serve(producer, lambda: bool(reports.all))
     send(b"next", None, 0, reports)
@@ -123,7 +123,7 @@ def test_batch_is_sent_again_under_its_own_id_when_another_one_has_timed_out(
     assert ids[1] == first_id
     producer.poll(TIMEOUT / 6000)
     cluster.clear_request_errors(PRODUCE)
-    assert producer.flush(8) == 0
+    assert producer.flush(20) == 0
     assert reports.all[0] == (b"old", KafkaError._MSG_TIMED_OUT)
     assert sorted(reports.all[1:]) == [(b"next", None), (b"young", None)]
     assert producer.close(5) == 0
@@ -150,13 +150,13 @@ def test_refused_message_is_not_the_end_of_an_idempotent_producer(
     reports.all.clear()
     cluster.push_request_errors(PRODUCE, [code])
     refused(b"bad", None, -1, reports)
-    assert producer.flush(5) == 0
+    assert producer.flush(20) == 0
     assert reports.all == [(b"bad", code)]
     for number in numbers(0, 20):
         refused(number, None, -1, reports)
         other(number, None, -1, reports)
         producer.poll(0.005)
-    assert producer.flush(5) == 0
+    assert producer.flush(20) == 0
     assert sorted(reports.all[1:]) == sorted((number, None) for number in numbers(0, 20) * 2)
     assert producer.close(5) == 0
 
@@ -174,7 +174,7 @@ def test_refusal_of_the_whole_cluster_is_the_end_of_an_idempotent_producer(
     cluster.push_request_errors(PRODUCE, [code])
     for value in (b"bad", b"next"):
         send(value, None, -1, reports)
-        assert producer.flush(5) == 0
+        assert producer.flush(20) == 0
     assert reports.all[1:] == [(b"bad", code), (b"next", code)]
     producer.close(1)
 
