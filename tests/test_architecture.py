@@ -177,7 +177,7 @@ def modules_after(statement):
     """Names of the modules loaded in a fresh interpreter after `statement`."""
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=110
     )
     return set(done.stdout.split())
 

@@ -129,7 +129,7 @@ def test_pytest_shows_it(tmp_path, test, expected):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert expected in done.stdout

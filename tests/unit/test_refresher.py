@@ -74,7 +74,7 @@ def test_an_earlier_due_time_wakes_the_thread():
     refresher.schedule(time.monotonic() + 3600, owner, "late")
     time.sleep(0.1)  # until the thread sleeps
     refresher.schedule(time.monotonic() + 0.05, owner, "soon")
-    assert done.wait(3)
+    assert done.wait(20)
     assert [key for key, _ in owner.due] == ["soon"]
     refresher.forget(owner)
 
@@ -91,7 +91,7 @@ def test_owners_that_fail_do_not_end_the_threads(caplog):
     good.on_work = done.set
     refresher.schedule(time.monotonic(), bad, "k")
     refresher.schedule(time.monotonic() + 0.1, good, "k")
-    assert done.wait(3)
+    assert done.wait(20)
     assert "background work failed for Recorder" in caplog.text
 
 
@@ -99,10 +99,10 @@ def test_workers_run_at_once_and_are_bounded():
     refresher = Refresher()
     owner = Recorder(refresher)
     gate = threading.Event()
-    owner.on_work = lambda: gate.wait(5)
+    owner.on_work = lambda: gate.wait(60)
     for _ in range(100):
         refresher.submit(owner)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while len(owner.worked) < 32 and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(0.1)
@@ -116,7 +116,7 @@ def test_workers_run_at_once_and_are_bounded():
 def test_planning_100_000_due_times_is_quick():
     refresher = Refresher(FakeClock(0), threads=False)
     owner = Recorder(refresher)
-    started = time.perf_counter()
+    started = time.thread_time()
     for number in range(100_000):
         refresher.schedule(1 + number * 7919 % 100_000, owner, "k")
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5

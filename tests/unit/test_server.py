@@ -275,7 +275,7 @@ def test_the_file_is_watched_while_it_is_served(path):
         path.write_text(RULES.replace("c0t3", "c0t99"))
         os.utime(path, ns=(1, 1))
         before = app.store.state
-        for _ in range(500):
+        for _ in range(2000):
             if app.store.state is not before:
                 break
             await asyncio.sleep(0.01)

@@ -29,7 +29,7 @@ def run_without_kafka(tmp_path):
         command += ["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
         command += arguments
         return subprocess.run(
-            command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
         )
 
     return run
