@@ -216,7 +216,7 @@ def test_no_token(stub, endpoint, opened, caplog, answer, kind, told):
     started = time.monotonic()
     with pytest.raises(kind) as caught:
         ask(catalog, timeout=0.5)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
     assert told in str(caught.value)
     assert "token endpoint http://127.0.0.1" in str(caught.value)
     assert stub.requests == []
@@ -237,7 +237,7 @@ def test_what_may_pass_is_tried_again(endpoint, opened):
 
 
 def test_the_questions_deadline_holds_for_the_token(stub, endpoint, opened):
-    endpoint.delay = 1.5
+    endpoint.delay = 4
     catalog = opened()
     errors = []
 
@@ -253,7 +253,7 @@ def test_the_questions_deadline_holds_for_the_token(stub, endpoint, opened):
     for thread in threads:
         thread.join()
     assert len(errors) == 3
-    assert max(errors) < 1.2
+    assert max(errors) < 3
     assert stub.requests == []
 
 

@@ -78,5 +78,5 @@ def test_the_first_produce_does_not_wait_for_a_dead_cluster(real_world, known):
     producer = real_world.producer()
     began = time.monotonic()
     producer.produce(channel, b"v")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
     assert len(producer) >= 1  # events of the client count, too

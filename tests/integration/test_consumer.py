@@ -116,7 +116,7 @@ def test_consume_batches(any_world):
     assert len({(m.channel(), m.offset()) for m in found}) == 1000
     began = time.monotonic()
     assert consumer.consume(10, 0.3) == []
-    assert 0.25 < time.monotonic() - began < 1.5
+    assert 0.25 < time.monotonic() - began < 10
 
 
 def test_consume_waits_for_the_number_or_the_time(world):

@@ -74,7 +74,7 @@ def test_an_idle_consumer_delivers_within_50_ms(third_cluster, any_world, count,
     assert statistics.median(waits) <= 50
     # Others may share this machine; more than a fifth late would be no accident.
     assert late <= rounds / 5
-    assert waits[-1] < 1000
+    assert waits[-1] < 5000
 
 
 def test_a_busy_cluster_does_not_starve_a_quiet_one(world, background):
@@ -100,7 +100,7 @@ def test_a_busy_cluster_does_not_starve_a_quiet_one(world, background):
         waits.append(time.monotonic() - began)
     assert from_busy > 0
     assert statistics.median(waits) < 0.25
-    assert max(waits) < 2
+    assert max(waits) < 10
 
 
 def test_a_dead_cluster_does_not_hold_up_the_live_one(world):
@@ -140,10 +140,10 @@ def test_close_while_another_thread_polls(any_world):
     began = time.monotonic()
     consumer.close()
     closed = time.monotonic()
-    thread.join(10)
+    thread.join(40)
     assert not thread.is_alive()
-    assert closed - began < 10
-    assert ended[0] - closed < 1
+    assert closed - began < 20
+    assert ended[0] - closed < 10
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
@@ -157,7 +157,7 @@ def test_other_threads_calls_are_not_starved(world, background, busy):
     waits = []
 
     def poll():
-        if consumer.poll(5) is not None:
+        if consumer.poll(20) is not None:
             polled.append(1)
 
     with background(poll):
@@ -166,12 +166,12 @@ def test_other_threads_calls_are_not_starved(world, background, busy):
             assert {p.channel for p in consumer.assignment()} == set(channels)
             consumer.position([TopicPartition(channels[0], 0)])
             waits.append(time.monotonic() - began)
-        # Wakes the poller, which would otherwise wait for its 5 s.
+        # Wakes the poller, which would otherwise wait for its 20 s.
         for channel in channels:
             world.write(channel, [b"end"])
     assert bool(polled) or not busy
     assert statistics.median(waits) < 0.3
-    assert max(waits) < 1.5
+    assert max(waits) < 10
 
 
 def test_several_threads_share_one_consumer(world):

@@ -184,7 +184,7 @@ def test_appearing_vanishing_and_moving(real_world, catalog, background):
     catalog.stand_for(places)
     with Writer(world) as writer, Reader(world, catalog, unique_name("g"), background) as reader:
         world.wait(lambda: reader.assigned() == {*map(catalog.under, places)}, 60, "assignment")
-        time.sleep(0.5)  # with `latest`: positions are known
+        time.sleep(2)  # with `latest`: positions are known
         for name, place in places.items():
             writer.begin(name, place)
         # New topics, one on another cluster; written to before the catalog names them.

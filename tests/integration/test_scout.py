@@ -221,7 +221,7 @@ def test_a_hundred_partitions(old):
     look = scout.look(topic, 20)
     assert look.drained
     print("100 partitions:", old.backend.name, round(look.took, 3))
-    assert look.took < 3
+    assert look.took < 10
 
 
 def test_partitions_that_are_added(old):
@@ -263,7 +263,7 @@ def test_a_dead_cluster_is_an_answer(old):
     scout = old.scout(servers="127.0.0.1:1")
     started = time.monotonic()
     look = scout.look(old.topic, 1.0)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert not look.reached
     assert not look.drained
     assert look.error
@@ -280,7 +280,7 @@ def test_a_cluster_that_hangs_and_goes_on(old):
         took = time.monotonic() - started
         assert not look.reached
         assert not look.drained
-        assert took < 3, took
+        assert took < 10, took
     until = time.monotonic() + 20
     while not (look := scout.look(old.topic, 3)).drained:
         assert time.monotonic() < until, look
