@@ -9,13 +9,13 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
 
+from .ports import free_ports
 from .watchdog import Watchdog
 
 __all__ = ["PostgresServer", "PostgresUnavailable"]
@@ -46,7 +46,7 @@ class PostgresServer:
         self._programs = _programs()
         self.user = "kafkaroute"
         self.password = secrets.token_hex(12)
-        self.port = _free_port()
+        [self.port] = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
         self._run_as: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -173,9 +173,3 @@ def _programs() -> Path:
 
 def _by_version(folder: Path) -> tuple[int, str]:
     return (len(folder.parent.name), folder.parent.name)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

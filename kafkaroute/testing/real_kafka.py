@@ -26,6 +26,7 @@ from .certificates import make_certificate
 from .cluster import ClusterFeature, ClusterUnavailable
 from .kafka_install import KafkaInstallation, find_kafka
 from .kafka_properties import Ports, User, server_properties
+from .ports import free_ports
 from .watchdog import Watchdog
 
 __all__ = ["RealCluster"]
@@ -75,7 +76,7 @@ class RealCluster(AdministeredCluster):
         self._folder = Path(tempfile.mkdtemp(prefix="kafkaroute-kafka-"))
         _watchdog.guard_folder(str(self._folder))
         self._certificate = make_certificate(self._folder)
-        self._ports = Ports(*_free_ports(3))
+        self._ports = Ports(*free_ports(3))
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = self._folder / "server.properties"
         self._properties.touch(mode=0o600)
@@ -243,14 +244,3 @@ class RealCluster(AdministeredCluster):
         for user in self.users.values():
             text = text.replace(user.password, "***")
         return text or "it said nothing"
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

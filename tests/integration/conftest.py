@@ -62,7 +62,9 @@ class World:
     def dead_channel(self):
         """A channel on a cluster that nobody answers for."""
         channel = f"kafka://example.com/{unique_name('dead')}"
-        connection = self.connection(0) | {"bootstrap.servers": f"127.0.0.1:{free_port()}"}
+        connection = self.connection(0) | {
+            "bootstrap.servers": f"127.0.0.1:{port_without_a_server()}"
+        }
         self.stub.put(channel, topic="dead", connection=connection)
         return channel
 
@@ -206,12 +208,14 @@ class World:
             assert time.monotonic() < until, f"assigned: {seen}"
 
 
-def free_port():
+def port_without_a_server():
     import socket
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    probe = socket.socket()
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+    probe.detach()  # it stays bound until the process ends, or another test's server might get it
+    return port
 
 
 @contextlib.contextmanager
