@@ -68,7 +68,7 @@ def test_two_channels_move_at_different_times(real_world):
         Load(world, one, 100) as load_one,
         Load(world, two, 100) as load_two,
     ):
-        world.wait(lambda: len({c for c, _ in group.read}) == 2, 30, "messages of both")
+        world.wait(lambda: len({c for c, _ in list(group.read)}) == 2, 30, "messages of both")
         target = move(world, one, 1)
         late_producers(load_one, target, group, count=2)
         other = move(world, two, 0)
