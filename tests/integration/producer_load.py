@@ -3,6 +3,8 @@
 import threading
 import time
 
+from .stalls import Stalls
+
 #: Refreshes come fast, and order per key needs idempotence, on the bare client as here.
 MOVING = {"ttl": 1}
 
@@ -20,6 +22,7 @@ class Load:
         self.reported = {}
         self.delivered = []
         self.longest = 0.0
+        self.stalls = Stalls()
         self._callbacks = callbacks
         self._pause = pause
         self._stop = threading.Event()
@@ -62,12 +65,14 @@ class Load:
         return report
 
     def __enter__(self):
+        self.stalls.__enter__()
         self._thread.start()
         return self
 
     def __exit__(self, *_):
         self._stop.set()
         self._thread.join(60)
+        self.stalls.__exit__(*_)
         assert not self._thread.is_alive()
         if self.error is not None:
             raise self.error
