@@ -3,13 +3,19 @@
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from kafkaroute import Consumer, KafkaError, KafkaException, Phase
+from kafkaroute.backend import registry
 from kafkaroute.backend.contract import Capability
+from kafkaroute.testing.catalog_stub import CatalogStub
 from kafkaroute.testing.cluster import unique_name
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "third_party_backend" / "src"))
+
 
 from kafkaroute_memory.backend import MemoryBackend
 from kafkaroute_memory.broker import Broker, Record
@@ -215,6 +221,33 @@ class MovesWorld:
         return [spy for spy in self.backend.consumers if not spy._closed]
 
 
+@contextmanager
+def open_world(monkeypatch, kind=MovesWorld):
+    """A world of `kind`; when it ends, every native consumer has to be closed before long."""
+    backend = Clusters()
+    monkeypatch.setitem(registry._instances, "moves", backend)
+    with CatalogStub() as stub:
+        made = kind(stub, backend)
+        yield made
+    end = time.monotonic() + 20
+    while made.open_natives():
+        assert time.monotonic() < end, [spy.cluster for spy in made.open_natives()]
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """Tests take it over by its name: ``world = moves_world.world``."""
+    with open_world(monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def reading(world):
+    with world.started() as consumer:
+        yield consumer
+
+
 def values(messages):
     return [message.value().decode() for message in messages]
 
@@ -228,3 +261,18 @@ SEQUENCE = [
     Phase.LINGERING,
     Phase.DONE,
 ]
+
+
+def consume(consumer, seconds):
+    found = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found += consumer.consume(100, 0.05)
+    return found
+
+
+def share_of_both(world, consumer):
+    end = time.monotonic() + 5
+    while len(consumer.assignment()) != 8:
+        assert time.monotonic() < end
+        assert consumer.consume(1, 0.05) == []

@@ -5,19 +5,12 @@ import time
 import pytest
 
 from kafkaroute import Phase
-from kafkaroute.backend import registry
 from kafkaroute.moves.notes import Note, NoteState
-from kafkaroute.testing.catalog_stub import CatalogStub
 
-from .moves_world import Clusters, MovesWorld, Y, values
+from . import moves_world
+from .moves_world import Y, values
 
-
-@pytest.fixture
-def world(monkeypatch):
-    backend = Clusters()
-    monkeypatch.setitem(registry._instances, "moves", backend)
-    with CatalogStub() as stub:
-        yield MovesWorld(stub, backend)
+world = moves_world.world
 
 
 def say(world, state, seconds):

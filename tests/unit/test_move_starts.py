@@ -6,17 +6,17 @@ from unittest.mock import Mock
 import pytest
 
 from kafkaroute import KafkaError, KafkaException, Phase, TopicPartition
-from kafkaroute.backend import registry
 from kafkaroute.messages import OFFSET_END
 from kafkaroute.moves.consuming.placing import put_to_start
 from kafkaroute.moves.consuming.stages import Stage, State
 from kafkaroute.moves.consuming.starting import start_offsets
 from kafkaroute.router import Place
-from kafkaroute.testing.catalog_stub import CatalogStub
 from kafkaroute.testing.scripted_catalog import route_to
 
-from .moves_world import WINDOW, Clusters, MovesWorld, values
+from . import moves_world
+from .moves_world import WINDOW, values
 
+world = moves_world.world
 NOW = 1_764_000_000.0
 
 
@@ -79,14 +79,6 @@ def test_a_partition_that_did_not_answer_is_asked_again():
     log.error = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
     with pytest.raises(KafkaException):
         start(log, since=NOW)
-
-
-@pytest.fixture
-def world(monkeypatch):
-    backend = Clusters()
-    monkeypatch.setitem(registry._instances, "moves", backend)
-    with CatalogStub() as stub:
-        yield MovesWorld(stub, backend)
 
 
 def test_what_producers_wrote_before_this_consumer_heard_of_the_move_is_read(world):
