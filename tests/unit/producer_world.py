@@ -6,6 +6,7 @@ import time
 import pytest
 
 from kafkaroute import KafkaError, Phase, Producer
+from kafkaroute.moves.producing import strays
 
 A, A2, B, C = "kafka://x/a", "kafka://x/a/two", "kafka://x/b", "kafka://x/c"
 TIMED_OUT = KafkaError._MSG_TIMED_OUT
@@ -29,6 +30,13 @@ def events():
 def producer(world, events):
     settings = world.settings(ttl=60, drain_timeout=0.4, on_route_change=events.append)
     with Producer(settings) as producer:
+        yield producer
+
+
+@pytest.fixture
+def plain_producer(world):
+    """As an application makes it, for what does not move."""
+    with Producer(world.settings()) as producer:
         yield producer
 
 
@@ -96,3 +104,57 @@ def everything_is_over(producer):
     wait_for(lambda: not producer._dispatch.movers)
     assert not producer._dispatch.fronts._holds
     assert not producer._dispatch.retired
+
+
+@pytest.fixture(autouse=True)
+def soon_closed(monkeypatch):
+    """Old clients do not wait for stray threads here."""
+    monkeypatch.setattr(strays, "_GRACE", 0.2)
+
+
+class Gate:
+    """Stands in the way of movers in a client's call; others pass."""
+
+    def __init__(self):
+        self._open = threading.Event()
+        self.reached = threading.Event()
+
+    def pass_through(self):
+        if threading.current_thread().name == "kafkaroute-mover":
+            self.reached.set()
+            assert self._open.wait(10)
+
+    def wait_for_somebody(self):
+        assert self.reached.wait(10)
+
+    def open(self):
+        self._open.set()
+
+
+def full_for_movers(client):
+    """`client` takes nothing from movers until the answer is called."""
+    real, full = client.sender, [True]
+
+    def sender(topic):
+        send = real(topic)
+
+        def sending(*args, **more):
+            if full and threading.current_thread().name == "kafkaroute-mover":
+                raise BufferError("Local: Queue full")
+            send(*args, **more)
+
+        return sending
+
+    client.sender = sender
+    return full.clear
+
+
+def both(producer, reports):
+    """Two channels in use, with their clients."""
+    for channel in (A, B):
+        producer.produce(channel, b"0", on_delivery=reports)
+    assert producer.flush(2) == 0
+
+
+def of_topic(client, topic):
+    return [message[1] for message in client.sent if message[0] == topic]
