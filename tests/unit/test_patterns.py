@@ -9,7 +9,7 @@ from kafkaroute.errors import CatalogAnswerInvalid, CatalogUnavailable, RouteRej
 from kafkaroute.policy import Policy
 from kafkaroute.testing.scripted_catalog import route_to
 
-from .test_route_cache import MAX_STALE, TTL, Bench
+from .route_cache_bench import MAX_STALE, TTL, Bench
 
 ALL = "kafka://example.com/orders/*"
 ONE, TWO, THREE = (f"kafka://example.com/orders/{name}" for name in ("one", "two", "three"))
