@@ -1,56 +1,29 @@
-"""Secrets kept elsewhere: environment, files, Vault (a stand-in that speaks its KV 2 API)."""
+"""Secrets kept elsewhere: environment, files, stores of others, and the cache over them."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import json
-import logging
 import os
-import threading
 import time
 import warnings
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from kafkaroute.catalog import secret_cache, secret_refs
-from kafkaroute.catalog.rules import answer
 from kafkaroute.catalog.rules_check import check_rules
-from kafkaroute.catalog.rules_loader import parse_rules
 from kafkaroute.catalog.secret_cache import SecretCache
-from kafkaroute.catalog.secret_refs import prefetch, reference_problem, resolve_reference
+from kafkaroute.catalog.secret_refs import reference_problem, resolve_reference
 from kafkaroute.catalog.secret_stores import SecretStore, SecretUnavailable
-from kafkaroute.catalog.secret_vault import VaultStore
 from kafkaroute.errors import BackendBroken
 
-QUERY = [("config_profile", "p"), ("channel", "kafka://h/orders")]
+from . import secrets_world
+from .secrets_world import USER, eventually
 
-
-def rules_with(value, password="x"):
-    return parse_rules(f"""
-callers: [{{name: a, password: "{password}"}}]
-credentials: [{{caller: a, values: {{sasl.username: u, sasl.password: "{value}"}}}}]
-clusters:
-  - {{name: c, connection: {{bootstrap.servers: "b:1"}}, rules: [{{transform: "{{key}}"}}]}}
-profiles: [{{name: p, settings: {{}}}}]
-""")
-
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch):
-    """No secret of one test is known to another."""
-    monkeypatch.setattr(secret_refs, "_cache", SecretCache())
-    monkeypatch.setattr(secret_refs, "_reported", set())
-    for name in list(os.environ):
-        if name.startswith("VAULT_"):
-            monkeypatch.delenv(name)
-    secret_refs._parsed.cache_clear()
-    secret_refs._store.cache_clear()
-    yield
-    secret_refs._known.cache_clear()
-    secret_refs._parsed.cache_clear()
-    secret_refs._store.cache_clear()
+_close_sessions = secrets_world._close_sessions
+_fresh = secrets_world._fresh
+vault = secrets_world.vault
 
 
 # The forms of references.
@@ -136,284 +109,6 @@ def test_a_file_that_is_missing_or_unreadable(tmp_path, caplog):
     (tmp_path / "good").write_text("ok")
     assert resolve_reference(f"{{vault://file{tmp_path}/good}}") == "ok"
     assert "xxxx" not in caplog.text
-
-
-# Vault.
-
-
-class Vault:
-    """A stand-in for Vault's HTTP API: KV version 2 and AppRole."""
-
-    def __init__(self):
-        self.secrets = {"kafka/east": {"user": "vault-user", "password": "vault-pass"}}
-        self.tokens = {"root-token"}
-        self.namespace = None
-        self.mount = "secret"
-        self.broken = None
-        self.requests = []
-        self.logins = 0
-        vault = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                vault.requests.append(self.path)
-                self.answer(*vault.read(self.path, self.headers))
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self.answer(*vault.login(self.path, body))
-
-            def answer(self, status, body):
-                encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                if status == 307:
-                    self.send_header("Location", "http://127.0.0.1:1/elsewhere")
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(encoded)))
-                self.end_headers()
-                self.wfile.write(encoded)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
-        self.thread.start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def read(self, path, headers):
-        if self.broken is not None:
-            return self.broken
-        if headers.get("X-Vault-Token") not in self.tokens:
-            return 403, {"errors": ["permission denied"]}
-        if headers.get("X-Vault-Namespace") != self.namespace:
-            return 404, {"errors": []}
-        found = self.secrets.get(path.removeprefix(f"/v1/{self.mount}/data/"))
-        if found is None:
-            return 404, {"errors": []}
-        return 200, {"data": {"data": found, "metadata": {"version": 1, "deletion_time": ""}}}
-
-    def login(self, path, body):
-        self.logins += 1
-        if path != "/v1/auth/approle/login" or body != {"role_id": "role", "secret_id": "s-id"}:
-            return 400, {"errors": ["invalid role or secret ID"]}
-        token = f"approle-{self.logins}"
-        self.tokens.add(token)
-        return 200, {"auth": {"client_token": token, "lease_duration": 60}}
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-@pytest.fixture
-def vault(monkeypatch):
-    vault = Vault()
-    monkeypatch.setenv("VAULT_ADDR", vault.url)
-    monkeypatch.setenv("VAULT_TOKEN", "root-token")
-    yield vault
-    vault.close()
-
-
-@pytest.fixture(autouse=True)
-def _close_sessions(monkeypatch):
-    """hvac keeps its connections until the process ends."""
-    from kafkaroute.catalog import secret_vault
-
-    made = []
-    original = secret_vault._logged_in
-
-    def recording(hvac):
-        made.append(original(hvac))
-        return made[-1]
-
-    monkeypatch.setattr(secret_vault, "_logged_in", recording)
-    yield
-    for client in made:
-        client.adapter.close()
-
-
-USER, PASSWORD = "{vault://hcv/kafka/east/user}", "{vault://hcv/kafka/east/password}"
-
-
-def eventually(holds, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def test_a_secret_in_vault_is_read_once_for_all_its_keys(vault):
-    for _ in range(5):
-        assert resolve_reference(USER) == "vault-user"
-        assert resolve_reference(PASSWORD) == "vault-pass"
-    assert vault.requests == ["/v1/secret/data/kafka/east"]
-    assert resolve_reference("{vault://hcv/kafka/east/other}") == ""
-    assert resolve_reference("{vault://hcv/kafka/none/user}") == ""
-
-
-def test_mount_and_namespace(vault, monkeypatch):
-    vault.mount, vault.namespace = "team/kv", "division"
-    monkeypatch.setenv("VAULT_KV_MOUNT", "team/kv")
-    monkeypatch.setenv("VAULT_NAMESPACE", "division")
-    assert resolve_reference(USER) == "vault-user"
-
-
-def test_app_role_and_the_end_of_its_token(vault, monkeypatch):
-    monkeypatch.delenv("VAULT_TOKEN")
-    monkeypatch.setenv("VAULT_ROLE_ID", "role")
-    monkeypatch.setenv("VAULT_SECRET_ID", "s-id")
-    store = VaultStore()
-    assert store.read("kafka/east")["user"] == "vault-user"
-    vault.tokens.clear()
-    assert store.read("kafka/east")["user"] == "vault-user"
-    assert vault.logins == 2
-
-
-def test_a_token_file_is_read_again_when_its_token_ends(vault, monkeypatch, tmp_path):
-    monkeypatch.delenv("VAULT_TOKEN")
-    file = tmp_path / "token"
-    file.write_text("root-token\n")
-    monkeypatch.setenv("VAULT_TOKEN_FILE", str(file))
-    store = VaultStore()
-    assert store.read("kafka/east")["user"] == "vault-user"
-    vault.tokens = {"renewed"}
-    file.write_text("renewed")
-    assert store.read("kafka/east")["user"] == "vault-user"
-
-
-@pytest.mark.parametrize(
-    ("broken", "environ", "cause"),
-    [
-        (None, {"VAULT_TOKEN": "wrong-token"}, "Forbidden"),
-        (None, {"VAULT_ADDR": ""}, "need the environment variable VAULT_ADDR"),
-        (None, {"VAULT_ADDR": "http://127.0.0.1:1"}, "ConnectionError"),
-        (None, {"VAULT_TOKEN": ""}, "need VAULT_TOKEN, VAULT_TOKEN_FILE, or"),
-        (None, {"VAULT_TOKEN": "", "VAULT_ROLE_ID": "x", "VAULT_SECRET_ID": "y"}, "InvalidRequest"),
-        (None, {"VAULT_TOKEN": "", "VAULT_TOKEN_FILE": "/none/at/all"}, "FileNotFoundError"),
-        ((503, {"errors": ["Vault is sealed"]}), {}, "VaultDown"),
-        ((500, {"errors": ["vault-pass"]}), {}, "InternalServerError"),
-        ((307, {}), {}, ""),
-        ((200, {"data": {"user": "kv version 1"}}), {}, "none of the key-value engine 2"),
-        ((200, b"<html>"), {}, ""),
-    ],
-)
-def test_what_fails_is_told_without_secrets(vault, monkeypatch, caplog, broken, environ, cause):
-    vault.broken = broken
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SecretUnavailable) as caught:
-        resolve_reference(PASSWORD)
-    assert str(caught.value).startswith(f"{PASSWORD} cannot be read: ")
-    assert cause in str(caught.value)
-    assert caught.value.__cause__ is None
-    for secret in ("vault-pass", "root-token", "wrong-token"):
-        assert secret not in str(caught.value) + caplog.text
-
-
-def test_hvac_is_imported_only_where_it_is_needed(monkeypatch):
-    import subprocess
-    import sys
-
-    code = (
-        "import sys; from kafkaroute.catalog.secret_refs import reference_problem, resolve_reference;"
-        "assert reference_problem('{vault://hcv/a/b}') is None; resolve_reference('{vault://env/x}');"
-        "assert 'hvac' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
-    monkeypatch.setitem(sys.modules, "hvac", None)
-    monkeypatch.setenv("VAULT_ADDR", "http://127.0.0.1:1")
-    with pytest.raises(SecretUnavailable, match=r"pip install 'kafkaroute\[vault\]'"):
-        resolve_reference(PASSWORD)
-
-
-def test_a_rotation_is_seen_and_an_outage_is_bridged(vault, monkeypatch, caplog):
-    now = [100.0]
-    monkeypatch.setattr(secret_refs, "_cache", SecretCache(clock=lambda: now[0]))
-    assert resolve_reference(PASSWORD) == "vault-pass"
-    vault.secrets["kafka/east"] = {"user": "u2", "password": "p2"}
-    now[0] += 59
-    assert resolve_reference(PASSWORD) == "vault-pass"
-    now[0] += 2
-    # The old one at once, the new one when it has been read.
-    assert resolve_reference(PASSWORD) == "vault-pass"
-    assert eventually(lambda: resolve_reference(PASSWORD) == "p2")
-    assert resolve_reference(USER) == "u2"
-
-    vault.broken = (503, {"errors": ["sealed"]})
-    now[0] += 1800
-    assert resolve_reference(PASSWORD) == "p2"
-    assert eventually(lambda: "a secret is used as it was before" in caplog.text)
-    now[0] += 1801
-    with pytest.raises(SecretUnavailable, match="not read for 36"):
-        resolve_reference(PASSWORD)
-    vault.broken = None
-    now[0] += 6
-
-    def back():
-        try:
-            return resolve_reference(PASSWORD) == "p2"
-        except SecretUnavailable:
-            return False
-
-    assert eventually(back)
-
-
-# What depends on them.
-
-
-def test_an_answer_without_its_secret_is_a_503_and_comes_back(vault, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(secret_refs, "_cache", SecretCache(clock=lambda: now[0]))
-    rules = rules_with(PASSWORD)
-    vault.broken = (500, {})
-    found = answer(rules, "a", QUERY)
-    assert (found.status, found.body["message"]) == (
-        503,
-        "A secret of this answer cannot be read now",
-    )
-    vault.broken = None
-    now[0] += 6
-    assert eventually(lambda: answer(rules, "a", QUERY).status == 200)
-    assert answer(rules, "a", QUERY).body["credentials"]["sasl.password"] == "vault-pass"
-
-
-def test_the_file_catalog(vault, tmp_path):
-    from kafkaroute import CatalogUnavailable, resolve
-
-    path = tmp_path / "rules.yaml"
-    path.write_text(
-        f"callers: [{{name: a, password: '{PASSWORD}'}}]\n"
-        f"credentials: [{{caller: a, values: {{sasl.password: '{PASSWORD}'}}}}]\n"
-        'clusters: [{name: c, connection: {bootstrap.servers: "b:1"},\n'
-        '  rules: [{transform: "{key}"}]}]\n'
-        "profiles: [{name: p, settings: {}}]\n"
-    )
-    config = {
-        "service_gateway_uri": f"file://{path}",
-        "basic_auth": ("a", "vault-pass"),
-        "config_profile": "p",
-    }
-    assert resolve("kafka://h/orders", config).client_config()["sasl.password"] == "vault-pass"
-    vault.broken = (500, {})
-    secret_refs._cache._entries.clear()
-    with pytest.raises(CatalogUnavailable, match="cannot read the caller's password now"):
-        resolve("kafka://h/orders", config)
-
-
-def test_prefetch_reads_each_document_once_and_says_what_fails(vault, caplog):
-    caplog.set_level(logging.WARNING)
-    prefetch([USER, PASSWORD, "plain", 3, "{vault://env/none-such}"])
-    assert vault.requests == ["/v1/secret/data/kafka/east"]
-    vault.broken = (500, {})
-    prefetch(["{vault://hcv/kafka/west/a}", "{vault://hcv/kafka/west/b}"])
-    assert "2 secrets cannot be read now; the first: {vault://hcv/kafka/west/a}" in caplog.text
 
 
 # Stores of others, and the cache itself.
