@@ -7,14 +7,12 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
-from kafkaroute.backend.contract import BackendConsumer, BackendProducer
 from kafkaroute.errors import KafkaException, UnsupportedFeature
-from kafkaroute.messages import OFFSET_INVALID, KafkaError, Message, TopicPartition
+from kafkaroute.messages import OFFSET_INVALID, KafkaError, TopicPartition
 from kafkaroute.testing.embedded import KAFKA_PYTHON_SETTINGS, EmbeddedCluster
 from kafkaroute_kafka_python import KafkaPythonBackend
 from kafkaroute_kafka_python import appender as appender_module
@@ -22,53 +20,13 @@ from kafkaroute_kafka_python import committer as committer_module
 from kafkaroute_kafka_python.appender import LeanAppender, PublicAppender
 from kafkaroute_kafka_python.offsets import native_partition
 
+from . import kafka_python_world
+from .kafka_python_world import Clients, read
+
+clients = kafka_python_world.clients
 pytestmark = pytest.mark.embedded
 PRODUCE = 0  # Kafka's number of the request
 MESSAGE_TOO_LARGE = 10
-
-
-class Clients:
-    def __init__(self, cluster: EmbeddedCluster) -> None:
-        self.cluster = cluster
-        self.open: list[Any] = []
-
-    def config(self, settings: dict[str, Any]) -> dict[str, Any]:
-        servers = {"bootstrap.servers": self.cluster.bootstrap_servers}
-        return {**servers, **KAFKA_PYTHON_SETTINGS, **settings}
-
-    def producer(self, **settings: Any) -> BackendProducer:
-        given = {key.replace("_", "."): value for key, value in settings.items()}
-        producer = KafkaPythonBackend().open_producer(self.config(given))
-        self.open.append(lambda: producer.close(5))
-        return producer
-
-    def consumer(self, topic: str, partitions: int = 1, **settings: Any) -> BackendConsumer:
-        given = {
-            key if callable(value) else key.replace("_", "."): value
-            for key, value in settings.items()
-        }
-        config = self.config({"group.id": "g", "fetch.wait.max.ms": 20, **given})
-        consumer = KafkaPythonBackend().open_consumer(config, {})
-        self.open.append(consumer.close)
-        consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
-        return consumer
-
-
-@pytest.fixture
-def clients(embedded_cluster: EmbeddedCluster) -> Iterator[Clients]:
-    clients = Clients(embedded_cluster)
-    yield clients
-    for close in reversed(clients.open):
-        close()
-
-
-def read(consumer: BackendConsumer, count: int) -> list[Message]:
-    messages: list[Message] = []
-    deadline = time.monotonic() + 20
-    while len(messages) < count and time.monotonic() < deadline:
-        messages += consumer.consume(count - len(messages), 0.2)
-    assert [message.error() for message in messages] == [None] * count
-    return messages
 
 
 def test_fast_appender_is_what_this_kafka_python_gets(clients: Clients) -> None:
