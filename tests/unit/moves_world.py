@@ -201,10 +201,13 @@ class MovesWorld:
 
     @staticmethod
     def during(consumer, seconds):
-        """What is read in so many seconds."""
+        """What is read in so many seconds, and in as many polls as fit in them: a machine that
+        stalls takes the time, but not the polls."""
         found = []
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        polls = 0
+        while time.monotonic() < end or polls < seconds / 0.02:
+            polls += 1
             if (message := consumer.poll(0.02)) is not None:
                 found.append(message)
         return found
