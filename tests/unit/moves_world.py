@@ -63,7 +63,7 @@ class Spy(MemoryConsumer):
 
     def close(self):
         if self.cluster in self.backend.slow:
-            self.backend.slow_closing.wait(10)
+            self.backend.slow_closing.wait(30)
         super().close()
 
     def set_sasl_credentials(self, username, password):
@@ -198,6 +198,18 @@ class MovesWorld:
             if (message := consumer.poll(0.05)) is not None:
                 found.append(message)
         return found
+
+    @staticmethod
+    def share(*consumers, timeout=10):
+        """Until all partitions are split among the consumers."""
+        end = time.monotonic() + timeout
+        while True:
+            shares = [len(one.assignment()) for one in consumers]
+            if sum(shares) == 4 and all(shares):
+                return
+            assert time.monotonic() < end, shares
+            for one in consumers:
+                one.poll(0.02)
 
     @staticmethod
     def during(consumer, seconds):

@@ -34,6 +34,14 @@ def producer(world, events):
 
 
 @pytest.fixture
+def patient_producer(world, events):
+    """Waits for the old cluster long enough for what a test does meanwhile."""
+    settings = world.settings(ttl=60, drain_timeout=3.0, on_route_change=events.append)
+    with Producer(settings) as producer:
+        yield producer
+
+
+@pytest.fixture
 def plain_producer(world):
     """As an application makes it, for what does not move."""
     with Producer(world.settings()) as producer:

@@ -145,7 +145,7 @@ def _close_sessions(monkeypatch):
 USER, PASSWORD = "{vault://hcv/kafka/east/user}", "{vault://hcv/kafka/east/password}"
 
 
-def eventually(holds, seconds=5.0):
+def eventually(holds, seconds=20.0):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if holds():

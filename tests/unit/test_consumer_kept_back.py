@@ -25,17 +25,6 @@ def gather(consumers, count, timeout=10):
     return found
 
 
-def share(*consumers, timeout=10):
-    """Until all partitions are split among the consumers."""
-    end = time.monotonic() + timeout
-    while sum(len(one.assignment()) for one in consumers) != 4 or not all(
-        one.assignment() for one in consumers
-    ):
-        assert time.monotonic() < end
-        for one in consumers:
-            one.poll(0.02)
-
-
 def write_everywhere(world, cluster, name):
     for partition in range(4):
         world.write(cluster, f"{name}{partition}", partition=partition)
@@ -76,7 +65,7 @@ def test_partitions_that_were_away_when_the_hold_ended_are_read(world):
             consumer.poll(0.02)
             other.poll(0.02)
         other.close()
-        share(consumer)
+        world.share(consumer)
         write_everywhere(world, "B", "new")
         assert sorted(values(world.read(consumer, 4))) == names("new")
 
@@ -101,7 +90,7 @@ def test_a_refused_channel_reads_all_when_it_is_back(world):
                 consumer.poll(0.02)
             other.poll(0.02)
         other.close()
-        share(consumer)
+        world.share(consumer)
         write_everywhere(world, "A", "new")
         assert sorted(values(world.read(consumer, 4))) == names("new")
 

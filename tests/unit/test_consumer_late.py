@@ -45,12 +45,12 @@ def test_late_messages_that_wait_are_not_committed(world, how, by_call):
 def test_a_hanging_catalog_delays_late_messages_only(world):
     world.put("C", topic="bills", channel=Y)
     world.put("A")
-    with world.consumer([X, Y], move_linger=30, timeout=1.0, ttl=300, move_window=WINDOW) as one:
+    with world.consumer([X, Y], move_linger=30, timeout=4.0, ttl=300, move_window=WINDOW) as one:
         world.move(one, "B")
         world.until(one, Phase.LEFT)
         world.stub.fault = Fault.HANG
         longest, found, written = 0.0, [], 0
-        end = time.monotonic() + 2.5
+        end = time.monotonic() + 4.5  # so that the question ends in vain
         while time.monotonic() < end:
             world.write("A", f"late{written}")
             world.write("C", f"bill{written}", topic="bills")
@@ -59,11 +59,11 @@ def test_a_hanging_catalog_delays_late_messages_only(world):
             found += one.consume(100, 0)
             longest = max(longest, time.monotonic() - began)
             time.sleep(0.02)
-        assert longest < 0.6
+        assert longest < 2.5
         bills = [name for name in values(found) if name.startswith("bill")]
         assert len(bills) > written * 0.8
         world.stub.fault = None
-        end = time.monotonic() + 10
+        end = time.monotonic() + 20
         while len(found) < 2 * written:
             assert time.monotonic() < end, (len(found), written)
             found += one.consume(100, 0.05)
@@ -77,11 +77,10 @@ def test_late_messages_come_in_bulk_when_the_catalog_is_slow(world):
         world.move(consumer, "B")
         world.until(consumer, Phase.LEFT)
         world.stub.delay = 0.3
-        world.write("A", *(f"late{number}" for number in range(50)))
-        began = time.monotonic()
-        found = world.read(consumer, 50)
-        assert values(found) == [f"late{number}" for number in range(50)]
-        assert time.monotonic() - began < 4
+        late = [f"late{number}" for number in range(100)]
+        world.write("A", *late)
+        # With an answer for each it would take 30 s.
+        assert values(world.read(consumer, len(late))) == late
 
 
 def test_a_slow_catalog_may_say_that_the_channel_is_back(world):
@@ -118,7 +117,11 @@ def test_what_cannot_be_put_back_is_delivered(world):
         world.put("A")
         world.write("A", "back")
         world.write("A", *(f"other{number}" for number in range(5)), topic="other")
-        found = consume(consumer, 1.0)
+        found, end = [], time.monotonic() + 10
+        while len(found) < 6:
+            assert time.monotonic() < end, values(found)
+            found += consumer.consume(100, 0.05)
+        found += consume(consumer, 0.2)
         assert sorted(values(found)) == ["back", *(f"other{number}" for number in range(5))]
 
 
@@ -126,8 +129,10 @@ def test_what_cannot_be_put_back_is_delivered(world):
 
 
 def tell_once(native, event):
+    """Put `event` before what `native` finds; the answer is empty when it was told."""
     original, events = native.poll, [event]
     native.poll = lambda timeout: events.pop() if events else original(timeout)
+    return events
 
 
 @pytest.mark.parametrize("how", ["poll", "consume"])
@@ -140,7 +145,11 @@ def test_errors_of_a_place_that_was_left_are_not_the_applications(world, caplog,
         [native] = [spy for spy in world.backend.consumers if spy._next and spy.cluster[-1] == "A"]
         for code in (KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN):
             if topic is not None or code != KafkaError._PARTITION_EOF:
-                tell_once(native, Message(topic, 0, 1, error=KafkaError(code)))
+                waiting = tell_once(native, Message(topic, 0, 1, error=KafkaError(code)))
+                end = time.monotonic() + 10
+                while waiting:
+                    assert time.monotonic() < end
+                    assert read(consumer, 0.02) == []
                 assert read(consumer, 0.2) == []
         assert caplog.text.count("not read now") == 1
         assert Phase.DONE not in world.phases()
@@ -162,7 +171,7 @@ def test_errors_of_the_place_that_is_read_are_told(world):
         world.until(consumer, Phase.LEFT)
         [native] = [spy for spy in world.backend.consumers if spy._next and spy.cluster[-1] == "B"]
         tell_once(native, Message(None, None, None, error=KafkaError(KafkaError._TRANSPORT)))
-        [event] = world.during(consumer, 0.2)
+        [event] = world.read(consumer, 1)
         assert event.error().code() == KafkaError._TRANSPORT
 
 
@@ -184,6 +193,6 @@ def test_close_does_not_wait_long_for_an_old_place_that_is_away(world):
             longest = max(longest, time.monotonic() - began)
         began = time.monotonic()
         consumer.close()
-        assert max(longest, time.monotonic() - began) < 3
+        assert max(longest, time.monotonic() - began) < 10
         assert not native._closed
         back.set()

@@ -34,11 +34,7 @@ def test_members_tell_each_other_what_they_have_not_committed(world):
         world.consumer(client_config=config) as two,
     ):
         one.commit(asynchronous=False)
-        end = time.monotonic() + 20
-        while len(one.assignment()) != 2 or len(two.assignment()) != 2:
-            assert time.monotonic() < end
-            one.poll(0.02)
-            two.poll(0.02)
+        world.share(one, two, timeout=20)
         for partition in range(4):
             world.group_at("A").committed["orders", partition] = (int(partition == 0), None)
             world.write("A", "read, not committed", partition=partition)
@@ -53,11 +49,9 @@ def test_members_tell_each_other_what_they_have_not_committed(world):
 
 
 def test_a_group_that_never_commits_is_judged_by_its_position(world):
-    with world.started(client_config={"enable.auto.commit": False}, drain_timeout=5) as consumer:
+    with world.started(client_config={"enable.auto.commit": False}, drain_timeout=60) as consumer:
         world.move(consumer, "B")
-        began = time.monotonic()
-        world.until(consumer, Phase.LEFT)
-        assert time.monotonic() - began < 4
+        world.until(consumer, Phase.LEFT)  # long before the drain is given up
         assert Phase.UNCOMMITTED not in world.phases()
     assert world.committed("A") == (None, None)
     assert world.committed("B") == (None, None)
@@ -68,7 +62,8 @@ def test_history_that_nobody_reads_does_not_hold_the_move(world):
     world.put("A")
     world.write("A", "history")
     with world.consumer(client_config={"auto.offset.reset": "latest"}) as consumer:
-        world.during(consumer, 0.3)
+        world.share(consumer)
+        world.during(consumer, 0.1)
         world.move(consumer, "B")
         world.until(consumer, Phase.LEFT)
 

@@ -28,6 +28,7 @@ from .producer_world import (
 )
 
 world, events, producer = producer_world.world, producer_world.events, producer_world.producer
+patient_producer = producer_world.patient_producer
 
 
 # Reports.
@@ -163,16 +164,16 @@ def test_a_failure_after_the_route_changed_follows_it(world, events):
 # Waiting, purging, closing.
 
 
-def test_flush_and_len_see_what_is_held(world, producer, events):
-    a = stuck_move(world, producer, events)
+def test_flush_and_len_see_what_is_held(world, patient_producer, events):
+    a = stuck_move(world, patient_producer, events)
     for number in range(5, 8):
-        producer.produce(A, b"%d" % number, b"k")
-    assert len(producer) == 8
-    assert producer.flush(0.05) == 8
+        patient_producer.produce(A, b"%d" % number, b"k")
+    assert len(patient_producer) == 8
+    assert patient_producer.flush(0.05) == 8
     a.stuck = False
-    assert producer.flush(5) == 0
+    assert patient_producer.flush(5) == 0
     assert len(sent(a)) + len(sent(world.on("B"))) == 8
-    assert len(producer) == 0
+    assert len(patient_producer) == 0
 
 
 def test_flush_waits_for_a_rescue(world, producer, events):
@@ -190,13 +191,13 @@ def test_poll_waits_for_reports_of_a_mover(world, producer, events):
     assert reports.order == [b"0"]
 
 
-def test_purge_fails_what_is_held(world, producer, events):
+def test_purge_fails_what_is_held(world, patient_producer, events):
     reports = Reports()
-    a = stuck_move(world, producer, events, reports, count=2)
-    producer.produce(A, b"2", on_delivery=reports)
-    producer.purge()
+    a = stuck_move(world, patient_producer, events, reports, count=2)
+    patient_producer.produce(A, b"2", on_delivery=reports)
+    patient_producer.purge()
     a.stuck = False
-    assert producer.flush(5) == 0
+    assert patient_producer.flush(5) == 0
     assert reports.codes == {b"%d" % n: [KafkaError._PURGE_QUEUE] for n in range(3)}
 
 
@@ -227,7 +228,7 @@ def test_close_in_any_phase_reports_everything_once(world, events, phase):
         wait_for(lambda: not len(a))
     began = time.monotonic()
     failed = producer.close(0.2)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     assert set(reports.codes) == {b"%d" % n for n in range(7)}
     assert all(len(codes) == 1 for codes in reports.codes.values())
     lost = [v for v, codes in reports.codes.items() if codes[0] is not None]
@@ -270,25 +271,25 @@ def test_a_late_sender_of_a_closed_hold_raises(world, events):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_the_child_of_a_fork_in_a_move_starts_clean(world, producer, events):
+def test_the_child_of_a_fork_in_a_move_starts_clean(world, patient_producer, events):
     reports = Reports()
-    a = stuck_move(world, producer, events, reports, count=2)
-    producer.produce(A, b"held", on_delivery=reports)
+    a = stuck_move(world, patient_producer, events, reports, count=2)
+    patient_producer.produce(A, b"held", on_delivery=reports)
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            assert len(producer) == 0
-            producer.produce(A, b"the child's")
+            assert len(patient_producer) == 0
+            patient_producer.produce(A, b"the child's")
             mine = world.backend.producers[-1]
             assert [m[:2] for m in mine.sent] == [("moved", b"the child's")]
-            assert producer.flush(1) == 0
-            producer.close()
+            assert patient_producer.flush(1) == 0
+            patient_producer.close()
             assert (mine.closed, a.closed, reports.order) == (1, 0, [])
             status = 0
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     a.stuck = False
-    assert producer.flush(5) == 0
+    assert patient_producer.flush(5) == 0
     assert sorted(reports.order) == [b"0", b"1", b"held"]

@@ -28,6 +28,7 @@ from .producer_world import (
 )
 
 world, events, producer = producer_world.world, producer_world.events, producer_world.producer
+patient_producer = producer_world.patient_producer
 
 
 # The sequence.
@@ -46,34 +47,36 @@ def test_phases_and_counters(world, producer, events):
     assert sent(world.on("B")) == [b"2"]
 
 
-def test_what_the_old_cluster_does_not_take_goes_to_the_new_one_first(world, producer, events):
+def test_what_the_old_cluster_does_not_take_goes_to_the_new_one_first(
+    world, patient_producer, events
+):
     reports = Reports()
-    a = stuck_move(world, producer, events, reports)
+    a = stuck_move(world, patient_producer, events, reports)
     for number in range(5, 10):
-        producer.produce(A, b"%d" % number, b"k", on_delivery=reports)
-    assert held(producer) == 5
+        patient_producer.produce(A, b"%d" % number, b"k", on_delivery=reports)
+    assert held(patient_producer) == 5
     wait_for(lambda: told(events, Phase.RELEASED))
     assert [e.count for e in told(events, Phase.RESCUED)] == [5]
     b = world.on("B")
     assert sent(b) == [b"%d" % n for n in range(10)]
     assert ("purge", True, True, True) in a.calls
-    assert producer.flush(2) == 0
+    assert patient_producer.flush(2) == 0
     assert reports.codes == {b"%d" % n: [None] for n in range(10)}
     assert reports.threads == {threading.get_ident()}
 
 
-def test_messages_keep_what_they_carry(world, producer, events):
-    producer.preload([A])
+def test_messages_keep_what_they_carry(world, patient_producer, events):
+    patient_producer.preload([A])
     a = world.on("A")
     a.stuck = True
     began = time.time() * 1000
     headers = [("h", b"1")]
-    producer.produce(A, b"1", b"k", partition=3, headers=headers, timestamp=77)
-    producer.produce(A, b"2", b"k")
-    move(world, producer, A, "moved", "B")
+    patient_producer.produce(A, b"1", b"k", partition=3, headers=headers, timestamp=77)
+    patient_producer.produce(A, b"2", b"k")
+    move(world, patient_producer, A, "moved", "B")
     wait_for(lambda: told(events, Phase.HELD))
-    producer.produce(A, bytearray(b"3"), memoryview(b"k"), partition=1, timestamp=78)
-    producer.produce(A, b"4", "k", headers={"h": b"2"})
+    patient_producer.produce(A, bytearray(b"3"), memoryview(b"k"), partition=1, timestamp=78)
+    patient_producer.produce(A, b"4", "k", headers={"h": b"2"})
     ended = time.time() * 1000
     headers.append(("later", b""))
     wait_for(lambda: told(events, Phase.RELEASED))
@@ -205,9 +208,8 @@ def test_a_message_sent_with_the_old_sender_after_the_release_follows(world, pro
 def test_a_full_new_client_is_waited_out(world, producer, events):
     reports = Reports()
     producer.produce(B, b"x", on_delivery=lambda *_: None)  # so that the client of B is there
-    b = world.on("B")
+    world.on("B").full = True
     stuck_move(world, producer, events, reports)
-    b.full = True
     for number in range(5, 8):
         producer.produce(A, b"%d" % number, b"k", on_delivery=reports)
     time.sleep(0.7)
@@ -254,11 +256,11 @@ def test_what_no_client_takes_is_refused_at_once(world, producer, events):
     a.stuck = False
 
 
-def test_what_the_new_client_refuses_is_reported(world, producer, events):
+def test_what_the_new_client_refuses_is_reported(world, patient_producer, events):
     reports = Reports()
-    a = stuck_move(world, producer, events, reports, count=1)
-    producer.produce(A, b"big", on_delivery=reports)
-    producer.produce(A, b"odd", on_delivery=reports)
+    a = stuck_move(world, patient_producer, events, reports, count=1)
+    patient_producer.produce(A, b"big", on_delivery=reports)
+    patient_producer.produce(A, b"odd", on_delivery=reports)
     b = world.on("B")
     real = b.sender
 
@@ -277,7 +279,7 @@ def test_what_the_new_client_refuses_is_reported(world, producer, events):
     b.sender = sender
     a.stuck = False
     wait_for(lambda: told(events, Phase.RELEASED))
-    assert producer.flush(5) == 0
+    assert patient_producer.flush(5) == 0
     assert reports.codes == {
         b"0": [None],
         b"big": [KafkaError.MSG_SIZE_TOO_LARGE],

@@ -133,7 +133,7 @@ def test_what_fails_before_a_place_is_open_goes_there(world, producer, events):
 def test_two_full_holds_that_wait_for_each_other(world, events):
     settings = world.settings(
         ttl=60,
-        drain_timeout=1.5,
+        drain_timeout=4.0,
         on_route_change=events.append,
         client_config={"queue.buffering.max.messages": 5},
     )

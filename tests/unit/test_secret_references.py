@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import os
+import threading
 import time
 import warnings
 
@@ -214,20 +215,22 @@ def test_ten_thousand_references_are_checked_at_once():
 
 
 class Hanging(SecretStore):
-    """Answers at once, or after a second."""
+    """Answers at once, or when it is let go on."""
 
     life = 0.05
 
     def __init__(self):
         self.value = "first"
         self.hangs = False
+        self.reading, self.go_on = threading.Event(), threading.Event()
 
     def split(self, name):
         return name, ""
 
     def read(self, document):
         if self.hangs:
-            time.sleep(1.0)
+            self.reading.set()
+            self.go_on.wait(30)
         return {"": self.value}
 
 
@@ -275,14 +278,16 @@ def test_the_service_follows_secrets_and_waits_for_none(tmp_path, monkeypatch):
         try:
             assert (await ask())[0] == "first"
             store.value, store.hangs = "second", True
-            await asyncio.sleep(0.2)  # it is being read now
+            assert await asyncio.to_thread(store.reading.wait, 10)
             value, took = await ask()
             assert value == "first"
-            assert took < 0.5
+            assert took < 10
+            store.go_on.set()
             async with asyncio.timeout(10):
                 while (await ask())[0] != "second":  # noqa: ASYNC110  # nothing tells of it
                     await asyncio.sleep(0.02)
         finally:
+            store.go_on.set()
             keeper.cancel()
 
     asyncio.run(scenario())
