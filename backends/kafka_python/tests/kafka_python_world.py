@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -56,3 +56,28 @@ def read(consumer: BackendConsumer, count: int) -> list[Message]:
         messages += consumer.consume(count - len(messages), 0.2)
     assert [message.error() for message in messages] == [None] * count
     return messages
+
+
+@pytest.fixture
+def cluster() -> Iterator[EmbeddedCluster]:
+    """One of the test's own, which it may slow down."""
+    with EmbeddedCluster(partitions=1) as cluster:
+        yield cluster
+
+
+def open_producer(
+    cluster: EmbeddedCluster,
+    config: Mapping[str, Any] | None = None,
+    *,
+    on_failure: Any = None,
+    **settings: Any,
+) -> Any:
+    """`settings` have underscores instead of dots."""
+    own = {name.replace("_", "."): value for name, value in settings.items()}
+    base = cluster.client_config(backend="kafka-python")
+    backend = KafkaPythonBackend()
+    return backend.open_producer({**base, **(config or {}), **own}, on_failure=on_failure)
+
+
+def numbers(start: int, end: int) -> list[bytes]:
+    return [b"%d" % number for number in range(start, end)]

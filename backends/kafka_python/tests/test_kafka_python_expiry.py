@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import RLock
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +12,12 @@ import pytest
 
 from kafkaroute.messages import KafkaError, Message
 from kafkaroute.testing.embedded import EmbeddedCluster
-from kafkaroute_kafka_python.backend import KafkaPythonBackend
 from kafkaroute_kafka_python.expiry import _Expiry
 
+from . import kafka_python_world
+from .kafka_python_world import numbers
+
+cluster = kafka_python_world.cluster
 HANGS = 3000  # ms until an answer comes; requests are given up before
 TIMEOUT = 1200
 
@@ -30,23 +33,15 @@ class Reports:
         self.all.append((message.value(), None if error is None else error.code()))
 
 
-@pytest.fixture
-def cluster() -> Iterator[EmbeddedCluster]:
-    with EmbeddedCluster(partitions=1) as cluster:
-        yield cluster
-
-
 def open_producer(cluster: EmbeddedCluster, **settings: Any) -> Any:
-    config = cluster.client_config(backend="kafka-python")
-    config |= {
+    waits_shortly = {
         "enable.idempotence": True,
         "linger.ms": 0,
         "message.timeout.ms": TIMEOUT,
         "request.timeout.ms": 400,
         "socket.timeout.ms": 400,
     }
-    config |= {name.replace("_", "."): value for name, value in settings.items()}
-    return KafkaPythonBackend().open_producer(config)
+    return kafka_python_world.open_producer(cluster, waits_shortly, **settings)
 
 
 def serve(producer: Any, until: Callable[[], bool], seconds: float = 20) -> None:
@@ -54,10 +49,6 @@ def serve(producer: Any, until: Callable[[], bool], seconds: float = 20) -> None
     while not until() and time.monotonic() < end:
         producer.poll(0.05)
     assert until()
-
-
-def numbers(start: int, end: int) -> list[bytes]:
-    return [b"%d" % number for number in range(start, end)]
 
 
 @pytest.mark.embedded

@@ -4,7 +4,6 @@ and in which order messages are reported."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,18 +11,15 @@ import pytest
 from kafkaroute.messages import KafkaError, Message
 from kafkaroute.testing.embedded import EmbeddedCluster
 from kafkaroute_kafka_python.appender import _LeanBatch, age
-from kafkaroute_kafka_python.backend import KafkaPythonBackend
 from kafkaroute_kafka_python.library import KafkaNetClient, KafkaPartition, MemoryRecordsBuilder, kp
 from kafkaroute_kafka_python.producer_client import _Client
 from kafkaroute_kafka_python.reports import Reports
 
+from . import kafka_python_world
+from .kafka_python_world import numbers, open_producer
+
+cluster = kafka_python_world.cluster
 SLOW = 3000  # ms
-
-
-@pytest.fixture
-def cluster() -> Iterator[EmbeddedCluster]:
-    with EmbeddedCluster(partitions=1) as cluster:
-        yield cluster
 
 
 class Failures:
@@ -39,23 +35,13 @@ class Failures:
         return [value for _, value in self.all]
 
 
-def open_producer(cluster: EmbeddedCluster, failures: Failures, **settings: Any) -> Any:
-    config = cluster.client_config(backend="kafka-python")
-    config |= {name.replace("_", "."): value for name, value in settings.items()}
-    return KafkaPythonBackend().open_producer(config, on_failure=failures)
-
-
-def numbers(start: int, end: int) -> list[bytes]:
-    return [b"%d" % number for number in range(start, end)]
-
-
 @pytest.mark.embedded
 def test_batches_failed_in_flight_do_not_trouble_the_sender_when_their_time_is_up(
     cluster: EmbeddedCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = cluster.new_topic(1)
     failures = Failures()
-    producer = open_producer(cluster, failures, linger_ms=0, message_timeout_ms=1000)
+    producer = open_producer(cluster, on_failure=failures, linger_ms=0, message_timeout_ms=1000)
     send = producer.sender(topic)
     send(b"known")
     assert producer.flush(10) == 0
@@ -86,7 +72,7 @@ def test_messages_in_flight_and_queued_are_reported_in_their_order(
     failures = Failures()
     producer = open_producer(
         cluster,
-        failures,
+        on_failure=failures,
         linger_ms=0,
         batch_num_messages=10,
         max_in_flight_requests_per_connection=1,
@@ -118,7 +104,7 @@ def test_what_waits_for_its_topic_is_reported_after_what_was_queued_before(
 ) -> None:
     topic = cluster.new_topic(1)
     failures = Failures()
-    producer = open_producer(cluster, failures, linger_ms=5000)
+    producer = open_producer(cluster, on_failure=failures, linger_ms=5000)
     send = producer.sender(topic)
     send(b"known")
     assert producer.flush(10) == 0
