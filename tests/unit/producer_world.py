@@ -166,3 +166,17 @@ def both(producer, reports):
 
 def of_topic(client, topic):
     return [message[1] for message in client.sent if message[0] == topic]
+
+
+def change_places(world, producer, events, reports):
+    """A's channel goes where B's is and the other way round, with a message on its way in each."""
+    both(producer, reports)
+    a, b = world.on("A"), world.on("B")
+    a.stuck = b.stuck = True
+    producer.produce(A, b"a1", on_delivery=reports)
+    producer.produce(B, b"b1", on_delivery=reports)
+    world.put(A, "ta", "B")
+    world.put(B, "tb", "A")
+    for channel in (A, B):
+        producer._router.cache.refresh(channel)
+    wait_for(lambda: len(told(events, Phase.HELD)) == 2)

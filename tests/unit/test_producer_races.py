@@ -15,6 +15,7 @@ from .producer_world import (
     Gate,
     Reports,
     both,
+    change_places,
     everything_is_over,
     full_for_movers,
     held,
@@ -73,16 +74,7 @@ def test_a_second_change_during_the_first_is_followed(world, producer, events, l
 def test_two_clusters_change_places(world, producer, events):
     """Each client is the other one's new place while it is left."""
     reports = Reports()
-    both(producer, reports)
-    a, b = world.on("A"), world.on("B")
-    a.stuck = b.stuck = True
-    producer.produce(A, b"a1", on_delivery=reports)
-    producer.produce(B, b"b1", on_delivery=reports)
-    world.put(A, "ta", "B")
-    world.put(B, "tb", "A")
-    for channel in (A, B):
-        producer._router.cache.refresh(channel)
-    wait_for(lambda: len(told(events, Phase.HELD)) == 2)
+    change_places(world, producer, events, reports)
     producer.produce(A, b"a2", on_delivery=reports)
     producer.produce(B, b"b2", on_delivery=reports)
     wait_for(lambda: len(told(events, Phase.RELEASED)) == 2)

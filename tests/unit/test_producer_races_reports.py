@@ -14,6 +14,7 @@ from .producer_world import (
     Gate,
     Reports,
     both,
+    change_places,
     everything_is_over,
     full_for_movers,
     move,
@@ -139,16 +140,7 @@ def test_two_full_holds_that_wait_for_each_other(world, events):
     )
     reports, accepted = Reports(), {A: [], B: []}
     with Producer(settings) as producer:
-        both(producer, reports)
-        a, b = world.on("A"), world.on("B")
-        a.stuck = b.stuck = True
-        producer.produce(A, b"a1", on_delivery=reports)
-        producer.produce(B, b"b1", on_delivery=reports)
-        world.put(A, "ta", "B")
-        world.put(B, "tb", "A")
-        for channel in (A, B):
-            producer._router.cache.refresh(channel)
-        wait_for(lambda: len(told(events, Phase.HELD)) == 2)
+        change_places(world, producer, events, reports)
         for channel, values in accepted.items():
             with pytest.raises(BufferError):
                 for number in range(2, 20):
