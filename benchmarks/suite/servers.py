@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Mapping
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Any, Self
 
 __all__ = ["Servers"]
@@ -72,12 +71,7 @@ class Servers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

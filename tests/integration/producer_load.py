@@ -54,6 +54,11 @@ class Load:
             self.longest = max(self.longest, time.monotonic() - began)
         self.sent += 1
 
+    def go_on(self, world, count):
+        """Until `count` more messages were sent."""
+        before = self.sent
+        world.wait(lambda: self.sent > before + count)
+
     def _report(self, number):
         thread = self._thread
 

@@ -19,8 +19,9 @@ from kafkaroute import (
 )
 from kafkaroute.testing.catalog_stub import Fault
 
-from .catalog_faults import PROMISE, SLACK, TTL, name_of
+from .catalog_faults import PROMISE, SLACK, TTL, await_catalog, name_of
 from .looking import values
+from .stalls import Stalls
 
 UNAVAILABLE = (
     Fault.DOWN,
@@ -86,24 +87,16 @@ def test_bad_at_start_and_back_again(world, fault):
     producer = world.producer(timeout=1.0, ttl=2)
     world.stub.fault = fault
     began = time.monotonic()
-    with pytest.raises(CatalogError) as caught:
+    with Stalls() as stalls, pytest.raises(CatalogError) as caught:
         producer.produce(channel, b"too early")
-    assert time.monotonic() - began < 1.0 + SLACK
+    assert time.monotonic() - began < 1.0 + SLACK + stalls.seconds
     assert type(caught.value) is REFUSED[fault]
     if REFUSED[fault] is not CatalogUnauthorized:
         assert channel in str(caught.value) or str(world.stub.port) in str(caught.value)
 
     world.stub.fault = None
-
-    def works():
-        try:
-            producer.produce(channel, b"v")
-        except CatalogError:
-            return False
-        return True
-
     # "Not found" and "unauthorised" are remembered for up to 10 s or one TTL.
-    world.wait(works, 15)
+    await_catalog(world, producer.produce, channel, b"v")
     assert producer.flush(20) == 0
     assert values(world.landed(channel)) == [b"v"]
 
@@ -115,20 +108,12 @@ def test_a_consumer_bad_at_start_and_back_again(world, fault):
     consumer = world.consumer(timeout=1.0)
     world.stub.fault = fault
     began = time.monotonic()
-    with pytest.raises(CatalogUnavailable):
+    with Stalls() as stalls, pytest.raises(CatalogUnavailable):
         consumer.subscribe([channel])
-    assert time.monotonic() - began < 1.0 + SLACK
+    assert time.monotonic() - began < 1.0 + SLACK + stalls.seconds
     assert consumer.poll(0) is None
     world.stub.fault = None
-
-    def works():
-        try:
-            consumer.subscribe([channel])
-        except CatalogError:
-            return False
-        return True
-
-    world.wait(works, 15)
+    await_catalog(world, consumer.subscribe, [channel])
     assert values(world.read(consumer, 1)) == [b"v"]
 
 
@@ -140,7 +125,7 @@ def test_many_channels_while_the_catalog_hangs(world):
     began = time.monotonic()
     with pytest.raises(CatalogUnavailable):
         consumer.subscribe(channels)
-    assert time.monotonic() - began < 3 * (1.0 + SLACK)
+    assert time.monotonic() - began < 8
 
 
 def test_a_snapshot_starts_without_a_catalog(world, tmp_path):
@@ -157,9 +142,10 @@ def test_a_snapshot_starts_without_a_catalog(world, tmp_path):
         world.stub.fault = fault
         producer = world.producer(snapshot=snapshot, timeout=1.0)
         began = time.monotonic()
-        for channel in channels:
-            producer.produce(channel, b"second run")
-        assert time.monotonic() - began < 2 * (1.0 + SLACK)
+        with Stalls() as stalls:
+            for channel in channels:
+                producer.produce(channel, b"second run")
+        assert time.monotonic() - began < 2 * (1.0 + SLACK) + stalls.seconds
         assert producer.flush(20) == 0
         producer.close()
     consumer = world.consumer(channels, snapshot=snapshot, timeout=1.0)
@@ -172,10 +158,13 @@ def test_a_snapshot_starts_without_a_catalog(world, tmp_path):
 # Later.
 
 
-def produced(producer, channel, until, made):
-    """Produce and poll without pause until `until`; the longest calls, in seconds."""
+def produced(producer, channel, seconds, made, enough=lambda: True):
+    """Produce and poll without pause for `seconds`, and until it is `enough`; the longest calls, in
+    seconds."""
     slowest = [0.0, 0.0]
-    while time.monotonic() < until:
+    start = time.monotonic()
+    while (lasted := time.monotonic() - start) < seconds or not enough():
+        assert lasted < seconds + 20
         value = b"%d" % len(made)
         began = time.monotonic()
         producer.produce(channel, value)
@@ -193,10 +182,10 @@ def test_bad_past_the_ttl(world, fault, caplog):
     """Producing and consuming go on, no call waits for the catalog, one warning is logged, and
     all is well again by itself."""
     channel = world.channel()
-    producer = world.producer(ttl=TTL, timeout=0.6)
-    consumer = world.consumer([channel], ttl=TTL, timeout=0.6)
+    producer = world.producer(ttl=TTL, timeout=3.0)
+    consumer = world.consumer([channel], ttl=TTL, timeout=3.0)
     made = []
-    produced(producer, channel, time.monotonic() + 0.2, made)
+    produced(producer, channel, 0.2, made)
     world.read(consumer, len(made))
     already = len(made)
 
@@ -211,17 +200,23 @@ def test_bad_past_the_ttl(world, fault, caplog):
             if message is not None:
                 read.append(message.value())
 
+    def warnings():
+        texts = [
+            record.getMessage()
+            for record in list(caplog.records)
+            if record.levelno >= logging.WARNING
+        ]
+        return [text for text in texts if "catalog" in text]
+
     reader = threading.Thread(target=consume)
     reader.start()
     caplog.set_level(logging.INFO, "kafkaroute")
     try:
         asked = len(world.stub.requests)
         world.stub.fault = fault
-        slowest = produced(producer, channel, time.monotonic() + 2.2 * TTL, made)
+        slowest = produced(producer, channel, 2.2 * TTL, made, lambda: len(warnings()) >= 2)
         asked_in_vain = len(world.stub.requests) - asked
-        warnings = [
-            record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING
-        ]
+        warned = warnings()
         world.stub.fault = None
         asked = len(world.stub.requests)
         world.wait(lambda: len(world.stub.requests) >= asked + 2, 15, "asking again")
@@ -237,7 +232,7 @@ def test_bad_past_the_ttl(world, fault, caplog):
     if fault is not Fault.DOWN:
         assert asked_in_vain >= 2
     # One for the Producer's question and one for the Consumer's, not one for each try.
-    assert len([text for text in warnings if "catalog" in text]) == 2, warnings
+    assert len(warned) == 2, warned
 
 
 def test_nothing_changed_at_the_ttl(world, monkeypatch):
@@ -251,7 +246,14 @@ def test_nothing_changed_at_the_ttl(world, monkeypatch):
     count = 0
     clients = None
     read = 0
-    while time.monotonic() - began < 4 * TTL:
+    questions = 2 * len(channels)  # one to produce, one to consume
+
+    def enough():
+        return took >= 4 * TTL and len(world.stub.requests) >= questions * 3 and count > 300
+
+    took = 0.0
+    while not enough():
+        assert took < 60
         for channel in channels:
             producer.produce(channel, b"v")
             count += 1
@@ -261,17 +263,14 @@ def test_nothing_changed_at_the_ttl(world, monkeypatch):
         # Identity of the native clients tells a rebuild.
         clients = clients or ([*producer._router.clients()], [*consumer._router.clients()])
         assert ([*producer._router.clients()], [*consumer._router.clients()]) == clients
-    took = time.monotonic() - began
+        took = time.monotonic() - began
     assert producer.flush(20) == 0
     while read < count:
         assert consumer.poll(10) is not None
         read += 1
-    questions = 2 * len(channels)  # one to produce, one to consume
     # Refreshed after 75 to 95 % of the TTL.
     assert len(world.stub.requests) <= questions * (took / (0.75 * TTL) + 1.5)
-    assert len(world.stub.requests) >= questions * 3
     assert len(assigned) == 2  # one for each cluster
-    assert count > 300
     assert sum(len(world.landed(channel)) for channel in channels) == count
 
 

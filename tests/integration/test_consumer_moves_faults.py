@@ -69,15 +69,21 @@ def test_the_old_cluster_dies_and_comes_back(real_world):
     assert set(follower.values) == {b"1", b"new", b"unread"}
 
 
-def test_a_new_password_is_taken_over(real_world):
-    """On the live client where the backend can: nothing is read twice."""
-    world = real_world
+def followed_with_a_password(world):
+    """A channel that needs one, and a follower that has read its first message."""
     cluster = world.clusters[0]
     topic = unique_name("t")
     channel = world.channel(0, topic=topic, connection=cluster.client_config("scram-sha-512"))
     follower = Follower(world, channel)
     world.write(channel, [b"1"])
     follower.until(lambda: follower.values, "the first message")
+    return cluster, topic, channel, follower
+
+
+def test_a_new_password_is_taken_over(real_world):
+    """On the live client where the backend can: nothing is read twice."""
+    world = real_world
+    cluster, topic, channel, follower = followed_with_a_password(world)
     cluster.alter_scram_password("scram-sha-512", unique_name("pass"))
     put(world, channel, 0, topic, "scram-sha-512")
     told = {Phase.CREDENTIALS, Phase.REOPENED}
@@ -94,12 +100,7 @@ def test_a_new_password_is_taken_over(real_world):
 
 def test_a_wrong_password_is_not_taken_over(real_world):
     world = real_world
-    cluster = world.clusters[0]
-    topic = unique_name("t")
-    channel = world.channel(0, topic=topic, connection=cluster.client_config("scram-sha-512"))
-    follower = Follower(world, channel)
-    world.write(channel, [b"1"])
-    follower.until(lambda: follower.values, "the first message")
+    cluster, topic, channel, follower = followed_with_a_password(world)
     connection = cluster.client_config("scram-sha-512") | {"sasl.password": "wr0ng"}
     world.stub.put(channel, topic=topic, connection=connection)
     follower.until(lambda: Phase.UNREACHABLE in follower.phases(), "the refusal")
@@ -110,12 +111,7 @@ def test_a_wrong_password_is_not_taken_over(real_world):
 
 def test_another_mechanism_replaces_the_client(real_world):
     world = real_world
-    cluster = world.clusters[0]
-    topic = unique_name("t")
-    channel = world.channel(0, topic=topic, connection=cluster.client_config("scram-sha-512"))
-    follower = Follower(world, channel)
-    world.write(channel, [b"1"])
-    follower.until(lambda: follower.values, "the first message")
+    _, topic, channel, follower = followed_with_a_password(world)
     put(world, channel, 0, topic, "scram-sha-256")
     follower.until(lambda: Phase.REOPENED in follower.phases(), "the change")
     world.write(channel, [b"2"])

@@ -138,17 +138,14 @@ def test_many_threads_share_one_catalog(stub, opened):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_uses_connections_of_its_own(stub, opened):
+def test_a_forked_child_uses_connections_of_its_own(stub, opened, in_child):
     catalog = opened(stub)
     ask(catalog)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = 0 if ask(catalog).topic == "c0t3" else 2
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def work():
+        assert ask(catalog).topic == "c0t3"
+
+    in_child(work)
     ask(catalog)
     assert [request.connection for request in stub.requests] == [1, 2, 1]
 

@@ -19,8 +19,7 @@ def test_to_another_cluster(any_world, callbacks):
         world.wait(lambda: load.sent > 200)
         new = put(world, channel, 1, unique_name("moved"))
         world.wait(lambda: moved(producer))
-        before = load.sent
-        world.wait(lambda: load.sent > before + 200)
+        load.go_on(world, 200)
     assert producer.flush(30) == 0
     assert load.longest < 2 + load.stalls.seconds
     check(world, load, [old, new])
@@ -40,8 +39,7 @@ def test_to_another_topic(any_world):
         world.wait(lambda: load.sent > 100)
         new = put(world, channel, 0, unique_name("moved"))
         world.wait(lambda: moved(producer))
-        before = load.sent
-        world.wait(lambda: load.sent > before + 100)
+        load.go_on(world, 100)
     assert producer.flush(30) == 0
     check(world, load, [old, new])
     world.wait(lambda: not producer._dispatch.movers)
@@ -56,8 +54,7 @@ def test_to_a_topic_of_the_same_name_on_another_cluster(world):
         world.wait(lambda: load.sent > 100)
         put(world, channel, 1, name)
         world.wait(lambda: moved(producer))
-        before = load.sent
-        world.wait(lambda: load.sent > before + 100)
+        load.go_on(world, 100)
     assert producer.flush(30) == 0
     check(world, load, [(0, name), (1, name)])
 
@@ -71,8 +68,7 @@ def test_another_profile(world):
         world.wait(lambda: load.sent > 100)
         put(world, channel, *place, message_timeout_ms=60_000)
         world.wait(lambda: moved(producer))
-        before = load.sent
-        world.wait(lambda: load.sent > before + 100)
+        load.go_on(world, 100)
     assert producer.flush(30) == 0
     check(world, load, [place])
 
@@ -84,12 +80,10 @@ def test_there_and_back(any_world):
     producer = world.producer(IDEMPOTENT, **MOVING)
     with Load(producer, channel) as load:
         for cluster in (1, 0, 1):
-            before = load.sent
-            world.wait(lambda before=before: load.sent > before + 50)
+            load.go_on(world, 50)
             places.append(put(world, channel, cluster, unique_name("moved")))
             world.wait(lambda: moved(producer, len(places) - 1))
-        before = load.sent
-        world.wait(lambda: load.sent > before + 50)
+        load.go_on(world, 50)
     assert producer.flush(30) == 0
     check(world, load, places)
 
@@ -103,8 +97,7 @@ def test_one_channel_moves_and_its_neighbour_stays(world):
         world.wait(lambda: min(moving.sent, staying.sent) > 100)
         new = put(world, here, 1, unique_name("moved"))
         world.wait(lambda: moved(producer))
-        before = staying.sent
-        world.wait(lambda: staying.sent > before + 100)
+        staying.go_on(world, 100)
     assert producer.flush(30) == 0
     check(world, moving, [old, new])
     check(world, staying, [stays])

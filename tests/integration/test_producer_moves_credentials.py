@@ -41,8 +41,7 @@ def test_what_a_refused_login_failed_is_sent_with_the_new_one(real_world):
         put(real_world, channel, *place, connection=cluster.client_config("scram-sha-512"))
         # The broker asks for it again within 3 s, and then messages have 3 s to fail.
         real_world.wait(lambda: producer.counters().get("credentials replaced"), 20)
-        before = load.sent
-        real_world.wait(lambda: load.sent > before + 200)
+        load.go_on(real_world, 200)
     assert producer.flush(30) == 0
     assert load.longest < 2 + load.stalls.seconds
     assert list(producer._router.clients()) == clients
@@ -59,8 +58,7 @@ def test_another_mechanism_is_a_move(real_world):
         real_world.wait(lambda: load.sent > 50)
         put(real_world, channel, *place, connection=cluster.client_config("plain"))
         real_world.wait(lambda: moved(producer))
-        before = load.sent
-        real_world.wait(lambda: load.sent > before + 50)
+        load.go_on(real_world, 50)
     assert producer.flush(30) == 0
     check(real_world, load, [place])
 
@@ -70,24 +68,26 @@ def test_a_transaction_ends_before_its_channel_moves(real_world):
     old = real_world.where[channel]
     producer = real_world.producer({"transactional.id": f"tx-{channel}"}, **MOVING)
     producer.init_transactions(30)
-    producer.begin_transaction()
-    producer.produce(channel, b"1")
-    new = put(real_world, channel, 1, unique_name("moved"), partitions=1)
-    real_world.wait(lambda: producer._transactions._waiting)
-    producer.produce(channel, b"2")
-    producer.commit_transaction(30)
-    producer.begin_transaction()
-    producer.produce(channel, b"3")
-    producer.commit_transaction(30)
-    same = put(real_world, channel, new[0], new[1], linger_ms=1)  # another client, same cluster
-    producer.begin_transaction()
-    producer.produce(channel, b"4")
-    real_world.wait(lambda: producer._transactions._waiting)
-    producer.produce(channel, b"5")
-    producer.commit_transaction(30)
-    producer.begin_transaction()
-    producer.produce(channel, b"6")
-    producer.commit_transaction(30)
+
+    def transactions_around_a_move(put_elsewhere, before, after, next_one):
+        producer.begin_transaction()
+        producer.produce(channel, before)
+        place = put_elsewhere()
+        real_world.wait(lambda: producer._transactions._waiting)
+        producer.produce(channel, after)
+        producer.commit_transaction(30)
+        producer.begin_transaction()
+        producer.produce(channel, next_one)
+        producer.commit_transaction(30)
+        return place
+
+    new = transactions_around_a_move(
+        lambda: put(real_world, channel, 1, unique_name("moved"), partitions=1), b"1", b"2", b"3"
+    )
+    # To another client of the same cluster.
+    same = transactions_around_a_move(
+        lambda: put(real_world, channel, *new, linger_ms=1), b"4", b"5", b"6"
+    )
     assert same == new
     assert [m.value() for m in real_world.landed_in(*old)] == [b"1", b"2"]
     assert [m.value() for m in real_world.landed_in(*new)] == [b"3", b"4", b"5", b"6"]

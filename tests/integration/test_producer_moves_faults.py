@@ -24,14 +24,12 @@ def test_an_unreachable_cluster_is_not_taken(world):
         try:
             world.stub.put(channel, topic=topic, connection=world.connection(1))
             world.wait(lambda: [e for e in events if e.phase == Phase.UNREACHABLE])
-            before = load.sent
-            world.wait(lambda: load.sent > before + 200)
+            load.go_on(world, 200)
             assert not moved(producer)
         finally:
             world.clusters[1].start()
         world.wait(lambda: moved(producer), 60)
-        before = load.sent
-        world.wait(lambda: load.sent > before + 50)
+        load.go_on(world, 50)
     assert producer.flush(30) == 0
     assert len([e for e in events if e.phase == Phase.UNREACHABLE]) == 1
     check(world, load, [old, (1, topic)])
@@ -50,8 +48,7 @@ def test_the_old_cluster_is_gone(world):
             world.wait(lambda: moved(producer))
         finally:
             world.clusters[0].start()
-        before = load.sent
-        world.wait(lambda: load.sent > before + 100)
+        load.go_on(world, 100)
     assert producer.flush(30) == 0
     assert producer.counters()["rescued"] > 0
     check(world, load, [old, new], duplicates=True)
@@ -74,8 +71,7 @@ def test_the_old_cluster_fails_at_the_change(real_world, fault):
         else:
             stack.enter_context(old_cluster.writes_hindered())
         world.wait(lambda: moved(producer))
-        before = load.sent
-        world.wait(lambda: load.sent > before + 200)
+        load.go_on(world, 200)
         stack.close()
     assert producer.flush(30) == 0
     silence = max(b - a for a, b in itertools.pairwise(load.delivered))

@@ -1,15 +1,12 @@
 """A Producer of several threads, across a fork and at the end of a process, on both backends."""
 
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 
 import pytest
 
-from .looking import values
+from .looking import run_program, values
 
 
 def test_threads(world):
@@ -93,13 +90,6 @@ def test_a_process_that_only_flushes_ends_quietly(world):
         assert producer.flush(20) == 0
     """
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert run_program(program) == (0, "", "")
     assert time.monotonic() - began < 15
     assert values(world.landed(channel)) == [b"v"]
