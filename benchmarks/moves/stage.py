@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,7 @@ from kafkaroute.testing.catalog_stub import CatalogStub
 from kafkaroute.testing.cluster import unique_name
 from kafkaroute.testing.real_kafka import RealCluster
 from kafkaroute.verify import Load, MoveRun
+from kafkaroute.verify.process import Worker
 
 TTL = 3.0
 WINDOW = 3.0
@@ -158,9 +159,12 @@ class Stage(contextlib.ExitStack):
         """How many consumers there are now."""
         return sum(member.alive for group in self.run.members for member in group)
 
-    def until(self, phase: str, times: int, timeout: float, intent: str | None = None) -> bool:
-        """Wait until `phase` was told so often; says in the certificate when it was not."""
-        came = self.run.wait_until(lambda: self.run.phases(phase, intent) >= times, timeout)
+    def until(
+        self, phase: str, times: int, timeout: float, workers: Sequence[Worker] | None = None
+    ) -> bool:
+        """Wait until `phase` was told so often, by `workers` or by all processes; says in the
+        certificate when it was not."""
+        came = self.run.wait_until(lambda: self.run.phases(phase, workers) >= times, timeout)
         if not came:
             self.run.mark(f"no {phase!r} × {times} within {timeout:.0f} s")
         return came

@@ -139,12 +139,12 @@ class MoveRun:
             time.sleep(min(_TICK, max(0.0, until - time.monotonic())))
         return True
 
-    def phases(self, phase: str, intent: str | None = None) -> int:
-        """How often `phase` was told so far, by all processes."""
+    def phases(self, phase: str, workers: Sequence[Worker] | None = None) -> int:
+        """How often `phase` was told so far, by `workers` or by all processes."""
         with self._lock:
             return sum(
-                said["phase"] == phase and intent in {None, said["intent"]}
-                for _, said in self.news
+                said["phase"] == phase and (workers is None or worker in workers)
+                for worker, said in self.news
                 if said["is"] == "change"
             )
 

@@ -71,7 +71,8 @@ def comings_and_goings(stage: Stage) -> Script:
     stage.lead_in()
     run = stage.run
     stage.move(channel, "B", new, "catalog: B")
-    stage.until("held", 1, TTL + 4, "consume")
+    # One that joins before anybody of its group has held the place would be the first there.
+    stage.until("held", 1, TTL + 4, run.members[0])
     run.start_member(0)
     run.mark("one joins")
     run.sleep(0.7)
