@@ -233,15 +233,16 @@ def test_close_in_any_phase(world, phase):
 
 
 @pytest.mark.parametrize("phase", [Phase.HELD, Phase.LEFT])
-def test_subscribing_anew_keeps_the_move(world, reading, phase):
+def test_subscribing_anew_keeps_the_move(world, phase):
     world.put("A", topic="bills", channel=Y)
     world.write("B", "new")
-    world.move(reading, "B")
-    found = values(world.until(reading, phase))
-    reading.subscribe([X, Y], world.on_assign, world.on_revoke)
-    world.write("A", "bill", topic="bills")
-    world.write("A", "rest")
-    found += values(world.until(reading, Phase.DONE))
+    with world.started(move_linger=2) as reading:
+        world.move(reading, "B")
+        found = values(world.until(reading, phase))
+        reading.subscribe([X, Y], world.on_assign, world.on_revoke)
+        world.write("A", "bill", topic="bills")
+        world.write("A", "rest")
+        found += values(world.until(reading, Phase.DONE))
     assert sorted(found) == ["bill", "new", "rest"]
     assert phase is Phase.LEFT or found.index("rest") < found.index("new")
 
