@@ -32,26 +32,38 @@ def decode(batch: Any, topic: str, partition: int) -> Iterator[ConsumedMessage]:
     new = ConsumedMessage
     try:
         for _ in range(batch.records_count):
-            # Numbers are zigzag-coded varints; most need one byte, and a call costs more than that.
+            # Numbers are zigzag-coded varints; most need one byte or two, and a call costs more than that.
             number = data[at]
             at += 1
             if number > 127:
-                number, at = _long(data, number, at)
+                if (byte := data[at]) < 128:
+                    number, at = number - 128 + (byte << 7), at + 1
+                else:
+                    number, at = _long(data, number, at)
             end = at + (number >> 1)
             number = data[at + 1]  # behind the attributes, which no version uses
             at += 2
             if number > 127:
-                number, at = _long(data, number, at)
+                if (byte := data[at]) < 128:
+                    number, at = number - 128 + (byte << 7), at + 1
+                else:
+                    number, at = _long(data, number, at)
             time = first_time + ((number >> 1) ^ -(number & 1))
             number = data[at]
             at += 1
             if number > 127:
-                number, at = _long(data, number, at)
+                if (byte := data[at]) < 128:
+                    number, at = number - 128 + (byte << 7), at + 1
+                else:
+                    number, at = _long(data, number, at)
             offset = base + ((number >> 1) ^ -(number & 1))
             number = data[at]
             at += 1
             if number > 127:
-                number, at = _long(data, number, at)
+                if (byte := data[at]) < 128:
+                    number, at = number - 128 + (byte << 7), at + 1
+                else:
+                    number, at = _long(data, number, at)
             if number & 1:
                 key = None
             else:
@@ -60,7 +72,10 @@ def decode(batch: Any, topic: str, partition: int) -> Iterator[ConsumedMessage]:
             number = data[at]
             at += 1
             if number > 127:
-                number, at = _long(data, number, at)
+                if (byte := data[at]) < 128:
+                    number, at = number - 128 + (byte << 7), at + 1
+                else:
+                    number, at = _long(data, number, at)
             if number & 1:
                 value = None
             else:
