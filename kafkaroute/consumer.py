@@ -219,19 +219,19 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
 
         Test ``is not None``: a message with an empty value is false. Events have an ``error()``.
         """
+        # What nearly every call is: one cluster, nothing moves, a message is there.
         turns = self._turns
-        # What nearly every call is: one cluster, nothing moves, a message is there. The lock's calls
-        # are read before they are made: CPython 3.11 calls what a slot holds faster like that.
-        acquire, release = turns.acquire, turns.release
-        if not self._moving and acquire(False):
-            try:
-                members = self._members.all
-                if len(members) == 1 and not (self._stash or self._stale or self._closed):
-                    message = members[0].client.poll(0)
-                    if message is not None:
+        members = self._members.all
+        if len(members) == 1 and not (self._moving or self._stash or self._stale):
+            client = members[0].client
+            if (message := client.fetched()) is not None:
+                return message
+            if not self._closed and turns.acquire(False):
+                try:
+                    if self._members.all is members and (message := client.ready()) is not None:
                         return message
-            finally:
-                release()
+                finally:
+                    turns.release()
         deadline = -1.0
         while True:
             if self._moving:

@@ -42,13 +42,16 @@ class FairPoll:
             member = members[turn]
             if member.idle_until > now:
                 continue
-            message = member.client.poll(0)
+            message = self._take_one(member)
             if message is not None:
                 member.idle_until = 0.0
                 self._turn = turn + 1
                 return message
             member.idle_until = now + _REVISIT
         return None
+
+    def _take_one(self, member: Member) -> Message | None:
+        return member.client.ready()
 
     def wait(self, members: Sequence[Member], seconds: float) -> Message | None:
         """Wait up to `seconds` for one message of the member whose turn it is."""
@@ -110,6 +113,10 @@ class WatchedPoll(FairPoll):
         if message is None:
             return None
         return self._admit(members[(self._turn - 1) % len(members)], message)
+
+    def _take_one(self, member: Member) -> Message | None:
+        # Not ahead: what is fetched may have to be put back.
+        return member.client.poll(0)
 
     def wait(self, members: Sequence[Member], seconds: float) -> Message | None:
         message = super().wait(members, seconds)

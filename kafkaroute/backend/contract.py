@@ -193,6 +193,19 @@ class BackendConsumer(ABC):
     def poll(self, timeout: float) -> Message | None:
         """One message or event, or None. Never raises for a broker's error: that is an event."""
 
+    def ready(self) -> Message | None:
+        """A message or event that is there already, or None. As poll(0), but several may be fetched
+        at once and handed out one by one, by this call or by poll() and consume(). What was
+        fetched and not handed out counts as not delivered: for position(), commits, pause(),
+        resume(), seek(), put_back(), assign() and its kin, rebalances and close() it is still with
+        the broker. A backend that does not fetch ahead needs no method of its own."""
+        return self.poll(0)
+
+    def fetched(self) -> Message | None:
+        """As ready(), but only what was fetched, and None where another call is due first. It may
+        be called by any thread, also while another one is inside a call."""
+        return None
+
     @abstractmethod
     def consume(self, num_messages: int, timeout: float) -> list[Message]:
         """Up to `num_messages` messages and events, as soon as they are there or time is up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from kafkaroute.backend.contract import AssignmentCallback, BackendConsumer
@@ -17,8 +18,10 @@ from kafkaroute.messages import (
     kafka_exception,
 )
 
+from .callbacks import Kept
 from .config import construct
-from .errors import NATIVE_FAILURES, translated
+from .errors import NATIVE_FAILURES, refused, translated
+from .fetching import Fetching
 from .forks import NativeConsumer, inherited, track
 from .logs import Redactor
 from .messages import (
@@ -28,7 +31,8 @@ from .messages import (
     to_native_partitions,
     to_partitions,
 )
-from .returned import Returned
+from .positions import STORE, Positions
+from .waiting import Waiting, keys_in
 
 __all__ = ["ConfluentConsumer"]
 
@@ -38,12 +42,16 @@ class ConfluentConsumer(BackendConsumer):
 
     def __init__(self, config: Mapping[str, ConfigValue], origins: Mapping[str, Origin]) -> None:
         self._redact = Redactor(config)
-        self._native: Any = construct(NativeConsumer, config, self._redact, consumer=True)
+        self._kept = Kept()
+        own = {**self._kept.settings(config), STORE: False}
+        self._native: Any = construct(NativeConsumer, own, self._redact, consumer=True)
         track(self._native)
         self._origins = origins
         self._closed = False
-        self._returned = Returned(self._native, config)
         self._native_poll = self._native.poll
+        self._waiting = Waiting()
+        self._positions = Positions(self._native, config, self._waiting)
+        self._fetching = Fetching(self._native, self._waiting, self._positions)
 
     def _raise(self, error: Exception) -> Any:
         replacement = translated(error, closed=self._closed)
@@ -57,13 +65,36 @@ class ConfluentConsumer(BackendConsumer):
         except NATIVE_FAILURES as error:
             return self._raise(error)
 
-    # Reading. Both calls make one small object a message and nothing else.
+    # Reading. Each call makes one small object a message and nothing else.
+
+    def fetched(self) -> Message | None:
+        if self._fetching.until > monotonic():
+            native = next(self._waiting.rest, None)
+            if native is not None:
+                message = ConsumedMessage()
+                message._native = native
+                message._origin = self._origins.get(native.topic())
+                return message  # type: ignore[return-value]  # registered as a Message
+        return None
+
+    def ready(self) -> Message | None:
+        if (message := self.fetched()) is not None:
+            return message
+        self._call(self._fetching.ahead)
+        self._kept.raise_kept()
+        return self._message(next(self._waiting.rest, None))
 
     def poll(self, timeout: float) -> Message | None:
-        try:
-            native = self._native_poll(timeout)
-        except NATIVE_FAILURES as error:
-            return self._raise(error)  # type: ignore[no-any-return]  # it never returns
+        if len(self._waiting):
+            return self.ready()
+        self._store_in_time()
+        native = self._call(self._native_poll, timeout)
+        found = [] if native is None else [native]
+        self._safe(found)
+        self._waiting.handed_out(found)
+        return self._message(native)
+
+    def _message(self, native: Any) -> Message | None:
         if native is None:
             return None
         message = ConsumedMessage()
@@ -72,7 +103,12 @@ class ConfluentConsumer(BackendConsumer):
         return message  # type: ignore[return-value]  # registered as a Message
 
     def consume(self, num_messages: int, timeout: float) -> list[Message]:
-        natives = self._call(self._native.consume, num_messages, timeout)
+        natives = self._waiting.take(num_messages)
+        if not natives:
+            self._store_in_time()
+            natives = self._call(self._fetching.take, num_messages, timeout)
+            self._safe(natives)
+            self._waiting.handed_out(natives)
         if not natives:
             return []
         # One copy for the batch instead of a look-up for each message: it keeps what was true at
@@ -87,6 +123,16 @@ class ConfluentConsumer(BackendConsumer):
             messages.append(message)
         return messages
 
+    def _store_in_time(self) -> None:
+        if (now := monotonic()) >= self._positions.due:
+            self._call(self._positions.store_in_time, now)
+
+    def _safe(self, natives: list[Any]) -> None:
+        """Raise what a callback has raised meanwhile; what came is handed out by the next call."""
+        if self._kept.failure is not None:
+            self._waiting.add(natives)
+            self._kept.raise_kept()
+
     # The group.
 
     def subscribe(
@@ -96,29 +142,74 @@ class ConfluentConsumer(BackendConsumer):
         on_revoke: AssignmentCallback | None,
         on_lost: AssignmentCallback | None,
     ) -> None:
-        callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
-        came = self._returned.came
-        given = {
-            name: _adapted(callback, came, empty=name == "on_assign")
-            for name, callback in callbacks.items()
-            if callback
-        }
-        self._call(self._native.subscribe, list(topics), **given)
+        self._call(
+            self._native.subscribe,
+            list(topics),
+            on_assign=self._kept.guarded(lambda _, natives: self._came(natives, on_assign)),
+            on_revoke=self._kept.guarded(lambda _, natives: self._went(natives, on_revoke)),
+            on_lost=self._kept.guarded(
+                lambda _, natives: self._went(natives, on_lost or on_revoke)
+            ),
+        )
+
+    # confluent-kafka assigns and unassigns by itself what these do not.
+
+    def _came(self, natives: Sequence[Any], callback: AssignmentCallback | None) -> None:
+        keys = keys_in(natives)
+        self._waiting.drop(keys)
+        self._waiting.fresh |= keys
+        self._positions.left(keys)
+        try:
+            if callback is not None:
+                callback(to_partitions(natives))
+        finally:
+            self._positions.changed()
+
+    def _went(self, natives: Sequence[Any], callback: AssignmentCallback | None) -> None:
+        keys = keys_in(natives)
+        self._positions.leave(keys)
+        self._fetching.taken(keys)
+        try:
+            if callback is not None and natives:
+                callback(to_partitions(natives))
+        finally:
+            self._positions.left(keys)
+            self._positions.changed()
 
     def unsubscribe(self) -> None:
+        self._call(self._positions.leave_all)
         self._call(self._native.unsubscribe)
+        self._kept.raise_kept()
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        if self._call(self._native.assignment):
+            # Else the positions of before are librdkafka's answer for a while.
+            self.unassign()
         self._call(self._native.assign, to_native_partitions(partitions))
+        self._placed(partitions)
 
     def unassign(self) -> None:
+        self._call(self._positions.leave_all)
         self._call(self._native.unassign)
+        self._positions.reset()
 
     def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
         self._call(self._native.incremental_assign, to_native_partitions(partitions))
+        self._placed(partitions)
 
     def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        keys = keys_in(partitions)
+        self._call(self._positions.leave, keys)
         self._call(self._native.incremental_unassign, to_native_partitions(partitions))
+        self._positions.left(keys)
+        self._positions.changed()
+
+    def _placed(self, partitions: Sequence[TopicPartition]) -> None:
+        keys = keys_in(partitions)
+        self._waiting.fresh |= keys
+        self._positions.left(keys)
+        self._positions.changed()
+        self._fetching.placed(partitions)
 
     def assignment(self) -> list[TopicPartition]:
         return to_partitions(self._call(self._native.assignment))
@@ -134,8 +225,10 @@ class ConfluentConsumer(BackendConsumer):
     def commit(
         self, offsets: Sequence[TopicPartition] | None, asynchronous: bool
     ) -> list[TopicPartition] | None:
-        if offsets is None and (owed := self._call(self._returned.owed)):
-            return self._commit_owed(owed, asynchronous)
+        if offsets is None:
+            self._call(self._positions.store)
+            if owed := self._call(self._positions.owed):
+                return self._commit_owed(owed, asynchronous)
         return self._commit(offsets, asynchronous)
 
     def _commit(
@@ -148,7 +241,7 @@ class ConfluentConsumer(BackendConsumer):
     def _commit_owed(
         self, owed: list[TopicPartition], asynchronous: bool
     ) -> list[TopicPartition] | None:
-        """What is stored, and what librdkafka has forgotten."""
+        """What is stored, and what librdkafka would not commit."""
         answers: list[TopicPartition] = []
         try:
             answers += self._commit(None, asynchronous) or ()
@@ -156,10 +249,12 @@ class ConfluentConsumer(BackendConsumer):
             if error.args[0].code() != KafkaError._NO_OFFSET:
                 raise
         answers += self._commit(owed, asynchronous) or ()
-        self._returned.settled()
+        self._positions.settled()
         return None if asynchronous else answers
 
     def store_offsets(self, offsets: Sequence[TopicPartition]) -> None:
+        if self._positions.stores and not self._closed:
+            raise refused(KafkaError._INVALID_ARG, f"store_offsets() needs {STORE}=false")
         self._call(self._native.store_offsets, offsets=to_native_partitions(offsets))
 
     def committed(
@@ -169,21 +264,32 @@ class ConfluentConsumer(BackendConsumer):
         return to_partitions(self._call(self._native.committed, natives, timeout))
 
     def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        natives = to_native_partitions(partitions)
-        return self._returned.positions(to_partitions(self._call(self._native.position, natives)))
+        answers = to_partitions(self._call(self._native.position, to_native_partitions(partitions)))
+        self._positions.correct(answers)
+        return answers
 
     def seek(self, partition: TopicPartition) -> None:
-        self._call(self._returned.sought, partition)
-        self._call(self._native.seek, to_native_partition(partition))
+        self._call(self._positions.store)
+        self._seek(partition)
+        self._positions.sought((partition.topic, partition.partition))
 
     def put_back(self, partition: TopicPartition) -> None:
-        self._call(self._returned.put_back, partition)
+        self._seek(partition)
+        self._call(self._positions.put_back, partition)
+
+    def _seek(self, partition: TopicPartition) -> None:
+        self._call(self._native.seek, to_native_partition(partition))
+        self._waiting.drop({(partition.topic, partition.partition)})
+        self._fetching.sought(partition)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._call(self._native.pause, to_native_partitions(partitions))
+        self._waiting.pause(keys_in(partitions))
+        self._fetching.paused()
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         self._call(self._native.resume, to_native_partitions(partitions))
+        self._waiting.resume(keys_in(partitions))
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: float, cached: bool
@@ -214,24 +320,11 @@ class ConfluentConsumer(BackendConsumer):
         if self._closed or inherited(self._native):
             return
         try:
+            self._call(self._positions.leave_all)
             self._call(self._native.close)
         finally:
             self._closed = True
+        self._kept.raise_kept()
 
     def __repr__(self) -> str:
         return f"<ConfluentConsumer {'closed' if self._closed else 'open'}>"
-
-
-def _adapted(
-    callback: AssignmentCallback, came: AssignmentCallback, *, empty: bool
-) -> Callable[[Any, Any], None]:
-    """confluent-kafka's form of `callback`, after `came`; it assigns or unassigns by itself what
-    the callback does not. `empty`: call it without partitions, too."""
-
-    def adapted(_consumer: Any, natives: Any) -> None:
-        if natives or empty:
-            partitions = to_partitions(natives)
-            came(partitions)
-            callback(partitions)
-
-    return adapted

@@ -24,6 +24,7 @@ __all__ = [
     "ConfluentUnsupportedFeature",
     "NATIVE_FAILURES",
     "construction_error",
+    "refused",
     "translated",
 ]
 
@@ -68,6 +69,11 @@ def translated(error: Exception, *, closed: bool) -> Exception:
     if closed and isinstance(error, RuntimeError) and not isinstance(error, KafkarouteError):
         return ClosedError(str(error)).with_traceback(error.__traceback__)
     return error
+
+
+def refused(code: int, reason: str) -> ConfluentKafkaException:
+    """What librdkafka would have raised."""
+    return ConfluentKafkaException(confluent_kafka.KafkaError(code, reason))
 
 
 def construction_error(error: Exception, redact: Redactor) -> Exception:
