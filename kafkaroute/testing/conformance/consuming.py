@@ -52,6 +52,7 @@ class ConsumingTests:
         waits = []
         for _ in range(5):
             began = time.monotonic()
+            assert consumer.ready() is None
             assert consumer.poll(0) is None
             waits.append(time.monotonic() - began)
         assert min(waits) < 0.1, waits
@@ -78,8 +79,7 @@ class ConsumingTests:
         values: list[bytes | None] = []
         deadline = time.monotonic() + PATIENCE
         while len(values) < 60 and time.monotonic() < deadline:
-            if (message := consumer.poll(0.5)) is not None:
-                values.append(message.value())
+            values += [m.value() for m in (consumer.poll(0.5), consumer.ready()) if m is not None]
             values += [message.value() for message in consumer.consume(7, 0.05)]
         assert values == [str(number).encode() for number in range(60)]
 
@@ -97,7 +97,7 @@ class ConsumingTests:
             kit.expect_nothing(consumer, 0.12)
             began = time.monotonic()
             send(b"v")
-            message = consumer.poll(PATIENCE)
+            message = kit.next(consumer, PATIENCE)
             delays.append(time.monotonic() - began)
             assert message is not None
             assert message.value() == b"v"

@@ -24,6 +24,7 @@ _PRODUCER_CALLS: dict[str, Callable[[BackendProducer], Any]] = {
 }
 _CONSUMER_CALLS: dict[str, Callable[[BackendConsumer], Any]] = {
     "poll": lambda consumer: consumer.poll(0),
+    "ready": lambda consumer: consumer.ready(),
     "consume": lambda consumer: consumer.consume(1, 0),
     "subscribe": lambda consumer: consumer.subscribe(["t"], None, None, None),
     "unsubscribe": lambda consumer: consumer.unsubscribe(),

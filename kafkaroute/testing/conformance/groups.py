@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from ...errors import KafkaException
 from ...messages import KafkaError, TopicPartition
 from ..cluster import ClusterFeature
@@ -59,12 +61,13 @@ class GroupTests:
         assert calls.assigned == []
         kit.poll_until(lambda: calls.assigned, consumer)
 
-    def test_a_consumer_that_is_polled_without_waiting_joins(self, kit: Kit) -> None:
+    @pytest.mark.parametrize("call", ["poll", "ready"])
+    def test_a_consumer_that_is_polled_without_waiting_joins(self, kit: Kit, call: str) -> None:
         consumer = kit.consumer()
         consumer.subscribe([kit.topic()], None, None, None)
         deadline = time.monotonic() + PATIENCE
         while not consumer.assignment() and time.monotonic() < deadline:
-            consumer.poll(0)
+            consumer.poll(0) if call == "poll" else consumer.ready()
         assert consumer.assignment()
 
     def test_a_consumer_that_is_polled_now_and_then_joins(self, kit: Kit) -> None:
@@ -163,7 +166,7 @@ class GroupTests:
         raised = None
         while raised is None and time.monotonic() < deadline:
             try:
-                consumer.poll(0.1)
+                kit.next(consumer, 0.1)
             except (ZeroDivisionError, KafkaException) as error:
                 raised = error
         assert isinstance(raised, ZeroDivisionError), raised

@@ -151,6 +151,11 @@ class Kit:
         assert set(reports.codes) <= {None}
         return reports.messages
 
+    def next(self, consumer: BackendConsumer, timeout: float) -> Message | None:
+        """The next message or event, asked for as kafkaroute's Consumer does."""
+        message = consumer.ready()
+        return consumer.poll(timeout) if message is None else message
+
     def read(
         self, consumer: BackendConsumer, count: int, timeout: float = PATIENCE
     ) -> list[Message]:
@@ -158,7 +163,7 @@ class Kit:
         messages: list[Message] = []
         deadline = time.monotonic() + timeout
         while len(messages) < count:
-            message = consumer.poll(0.1)
+            message = self.next(consumer, 0.1)
             if message is not None:
                 assert message.error() is None, message.error()
                 messages.append(message)
@@ -177,7 +182,7 @@ class Kit:
         """No message comes for `seconds`."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            message = consumer.poll(min(left, 0.1))
+            message = self.next(consumer, min(left, 0.1))
             assert message is None, f"unexpected: {message!r} {message.error()}"
 
     def event(self, consumer: BackendConsumer, code: int, timeout: float = PATIENCE) -> Message:
@@ -185,7 +190,7 @@ class Kit:
         deadline = time.monotonic() + timeout
         seen = []
         while time.monotonic() < deadline:
-            message = consumer.poll(0.1)
+            message = self.next(consumer, 0.1)
             if message is None:
                 continue
             error = message.error()
@@ -219,7 +224,7 @@ class Kit:
             if time.monotonic() > deadline:
                 pytest.fail(f"did not happen within {timeout:.0f} s")
             for consumer in consumers:
-                message = consumer.poll(0.02)
+                message = self.next(consumer, 0.02)
                 if message is not None:
                     assert message.error() is None, message.error()
                     messages.append(message)

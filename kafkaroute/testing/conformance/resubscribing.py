@@ -54,11 +54,11 @@ class GroupUnderChange:
 
     def turn(self) -> None:
         for member in self.members:
-            message = member.poll(self._slice)
+            message = self._kit.next(member, self._slice)
             while message is not None:
                 assert message.error() is None, message.error()
                 self.read.append((message.topic(), message.partition(), message.offset()))
-                message = member.poll(0)
+                message = member.ready()
 
     def turns(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -62,7 +62,7 @@ class _Pair:
             self.send(str(self.sent), b"k", -1, self.reports)
             self.sent += 1
             self.producer.poll(0)
-            message = self.consumer.poll(0.02)
+            message = self.kit.next(self.consumer, 0.02)
             if message is None:
                 continue
             error = message.error()
@@ -78,7 +78,7 @@ class _Pair:
         sent = self.sent
         deadline = time.monotonic() + PATIENCE
         while len(self.read) < sent and time.monotonic() < deadline:
-            message = self.consumer.poll(0.1)
+            message = self.kit.next(self.consumer, 0.1)
             if message is not None and message.error() is None:
                 self.read.append(message.offset())
         assert self.reports.codes == [None] * sent

@@ -102,7 +102,7 @@ class SecurityTests:
         deadline = time.monotonic() + PATIENCE
         codes: set[int] = set()
         while KafkaError._AUTHENTICATION not in codes and time.monotonic() < deadline:
-            message = consumer.poll(0.1)  # an event, or the callback; never an exception
+            message = kit.next(consumer, 0.1)  # an event, or the callback; never an exception
             if message is not None:
                 assert message.error() is not None
                 seen.append(message.error())
@@ -168,12 +168,12 @@ class SecurityTests:
         consumer.subscribe([topic], None, None, None)
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline:
-            consumer.poll(0.1)
+            kit.next(consumer, 0.1)
         consumer.set_sasl_credentials(str(right["sasl.username"]), str(right["sasl.password"]))
         deadline = time.monotonic() + PATIENCE
         value = None
         while value is None and time.monotonic() < deadline:
-            message = consumer.poll(0.1)
+            message = kit.next(consumer, 0.1)
             if message is not None and message.error() is None:
                 value = message.value()
         assert value == b"v"

@@ -20,6 +20,7 @@ _MANUAL = {"enable.auto.commit": False}
 _COOPERATIVE = {**_MANUAL, "partition.assignment.strategy": "cooperative-sticky"}
 #: More than any client fetches at once, and than the 500 that kafka-python hands over in a batch.
 _MANY = 1200
+_CALLS = ("poll", "consume", "ready")
 
 
 def _filled(kit: Kit, partitions: int = 2) -> str:
@@ -29,12 +30,12 @@ def _filled(kit: Kit, partitions: int = 2) -> str:
     return topic
 
 
-def _take(consumer: BackendConsumer, batch: int, seconds: float = 0.1) -> list[Message]:
-    """What the next poll() (`batch` 0) or consume() brings."""
-    if batch:
-        messages = consumer.consume(batch, seconds)
+def _take(kit: Kit, consumer: BackendConsumer, call: str, seconds: float = 0.1) -> list[Message]:
+    """What the next `call` brings: poll, consume, or ready with a poll after it."""
+    if call == "consume":
+        messages = consumer.consume(500, seconds)
     else:
-        message = consumer.poll(seconds)
+        message = kit.next(consumer, seconds) if call == "ready" else consumer.poll(seconds)
         messages = [] if message is None else [message]
     for message in messages:
         assert message.error() is None, message.error()
@@ -42,8 +43,8 @@ def _take(consumer: BackendConsumer, batch: int, seconds: float = 0.1) -> list[M
 
 
 class StandbyTests:
-    @pytest.mark.parametrize("batch", [0, 500], ids=["poll", "consume"])
-    def test_assigned_with_offsets_and_paused(self, kit: Kit, batch: int) -> None:
+    @pytest.mark.parametrize("call", _CALLS)
+    def test_assigned_with_offsets_and_paused(self, kit: Kit, call: str) -> None:
         topic = _filled(kit)
         consumer = kit.consumer(_MANUAL)
 
@@ -54,12 +55,12 @@ class StandbyTests:
             consumer.pause([TopicPartition(topic, 1)])
 
         consumer.subscribe([topic], half, None, None)
-        self._only_the_other_is_delivered(consumer, topic, batch)
+        self._only_the_other_is_delivered(kit, consumer, topic, call)
 
     @needs(ClusterFeature.COOPERATIVE)
     @requires(Capability.COOPERATIVE_REBALANCE)
-    @pytest.mark.parametrize("batch", [0, 500], ids=["poll", "consume"])
-    def test_incrementally_assigned_with_offsets_and_paused(self, kit: Kit, batch: int) -> None:
+    @pytest.mark.parametrize("call", _CALLS)
+    def test_incrementally_assigned_with_offsets_and_paused(self, kit: Kit, call: str) -> None:
         topic = _filled(kit)
         consumer = kit.consumer(_COOPERATIVE)
 
@@ -70,28 +71,28 @@ class StandbyTests:
             consumer.pause([TopicPartition(topic, 1)])
 
         consumer.subscribe([topic], half, None, None)
-        self._only_the_other_is_delivered(consumer, topic, batch)
+        self._only_the_other_is_delivered(kit, consumer, topic, call)
 
     def _only_the_other_is_delivered(
-        self, consumer: BackendConsumer, topic: str, batch: int
+        self, kit: Kit, consumer: BackendConsumer, topic: str, call: str
     ) -> None:
         read: list[Message] = []
         deadline = time.monotonic() + PATIENCE
         while len(read) < _MANY - 200 and time.monotonic() < deadline:
-            read += _take(consumer, batch)
+            read += _take(kit, consumer, call)
         quiet = time.monotonic() + 0.4
         while time.monotonic() < quiet:
-            read += _take(consumer, batch)
+            read += _take(kit, consumer, call)
         assert [(m.partition(), m.offset()) for m in read] == [(0, n) for n in range(200, _MANY)]
         consumer.resume([TopicPartition(topic, 1)])
         late: list[Message] = []
         deadline = time.monotonic() + PATIENCE
         while len(late) < _MANY - 200 and time.monotonic() < deadline:
-            late += _take(consumer, batch)
+            late += _take(kit, consumer, call)
         assert [(m.partition(), m.offset()) for m in late] == [(1, n) for n in range(200, _MANY)]
 
-    @pytest.mark.parametrize("batch", [0, 500], ids=["poll", "consume"])
-    def test_pause_holds_what_is_fetched_already(self, kit: Kit, batch: int) -> None:
+    @pytest.mark.parametrize("call", _CALLS)
+    def test_pause_holds_what_is_fetched_already(self, kit: Kit, call: str) -> None:
         topic = _filled(kit)
         consumer = kit.reader(topic, (0, 1))
         both = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
@@ -100,14 +101,14 @@ class StandbyTests:
             consumer.pause(both)
             quiet = time.monotonic() + 0.25
             while time.monotonic() < quiet:
-                assert _take(consumer, batch, 0.05) == []
+                assert _take(kit, consumer, call, 0.05) == []
             consumer.resume(both)
             deadline = time.monotonic() + PATIENCE
             before = len(read)
             while len(read) == before and time.monotonic() < deadline:
-                read += _take(consumer, batch)
+                read += _take(kit, consumer, call)
         while len(read) < 2 * _MANY and time.monotonic() < deadline + PATIENCE:
-            read += _take(consumer, 500)
+            read += _take(kit, consumer, "consume")
         for partition in (0, 1):
             offsets = [message.offset() for message in read if message.partition() == partition]
             assert offsets == list(range(_MANY))
@@ -158,7 +159,7 @@ class StandbyTests:
         kit.write(topic, [b"v"], partition=1)
         until = time.monotonic() + 1.6 * limit / 1000
         while time.monotonic() < until:
-            assert consumer.poll(0) is None
+            assert kit.next(consumer, 0) is None
             time.sleep(0.4)
         assert (calls.revoked, calls.lost) == ([], [])
         assert consumer.memberid() == member
@@ -214,8 +215,8 @@ class StandbyTests:
         kit.read(owner, 3)
         for expected in (OFFSET_INVALID, 3):
             for _ in range(5):
-                assert onlooker.poll(0.05) is None
-                assert owner.poll(0.05) is None
+                assert kit.next(onlooker, 0.05) is None
+                assert kit.next(owner, 0.05) is None
                 told = [each.offset for each in onlooker.committed(both, PATIENCE)]
                 assert told == [expected, OFFSET_INVALID]
             owner.commit([TopicPartition(topic, 0, 3)], False)
