@@ -11,6 +11,8 @@ from ...backend.contract import Backend
 from ...backend.registry import get_backend
 from ...backend.settings_keys import ConfigValue
 from ..cluster import Cluster
+from .ahead import AheadTests
+from .ahead_commits import AheadCommitTests
 from .assignment import AssignmentTests
 from .batches import BatchTests
 from .commits import CommitTests
@@ -52,8 +54,10 @@ class BackendConformance(
     ConsumingTests,
     SeekingTests,
     StandbyTests,
+    AheadTests,
     AssignmentTests,
     CommitTests,
+    AheadCommitTests,
     LookupTests,
     GroupTests,
     RebalancingTests,
