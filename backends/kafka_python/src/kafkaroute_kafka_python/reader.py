@@ -88,6 +88,7 @@ class Reader:
         self._decoded = False
         self._coordinator: Any = None
         self._positions: Any = None
+        self._fetcher: Any = None
         self._completed: Any = None
         self._service_at = 0.0
         self._idle_until = 0.0
@@ -114,6 +115,7 @@ class Reader:
         self._decoded = decode_quickly(native)
         self._coordinator = private(native, "_coordinator")
         self._positions = private(native, "_subscription", "assignment")
+        self._fetcher = private(native, "_fetcher")
         self._completed = private(native, "_fetcher", "_completed_fetches")
 
     def poll(self, timeout: float) -> Message | None:
@@ -242,6 +244,10 @@ class Reader:
         """Let kafka-python work; put what it brings into the buffer and the event queue."""
         if self._coordinator is not None and resume_join(self._coordinator):
             timeout = max(timeout, _JOINING)
+        if not getattr(self._fetcher, "_next_partition_records", True):
+            # What kafka-python has parked of a paused partition it takes up again only where this
+            # is None, and it leaves here what it has read to the end: the partition would stand.
+            self._fetcher._next_partition_records = None
         began = time.monotonic()
         try:
             brought = self._native.poll(timeout_ms=timeout * 1000, max_records=records)
