@@ -103,12 +103,18 @@ class ConfluentConsumer(BackendConsumer):
         return message  # type: ignore[return-value]  # registered as a Message
 
     def consume(self, num_messages: int, timeout: float) -> list[Message]:
-        natives = self._waiting.take(num_messages)
-        if not natives:
+        waiting = self._waiting
+        if (more := num_messages - len(waiting)) > 0:
             self._store_in_time()
-            natives = self._call(self._fetching.take, num_messages, timeout)
+            natives = self._call(self._fetching.take, more, timeout)
             self._safe(natives)
-            self._waiting.handed_out(natives)
+            if len(waiting):
+                waiting.add(natives)
+                natives = waiting.take(num_messages)
+            else:
+                waiting.handed_out(natives)
+        else:
+            natives = waiting.take(num_messages)
         if not natives:
             return []
         # One copy for the batch instead of a look-up for each message: it keeps what was true at

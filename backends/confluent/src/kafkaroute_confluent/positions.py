@@ -70,12 +70,12 @@ class Positions:
     def leave(self, keys: Collection[Key]) -> None:
         """A rebalance takes these partitions. Nothing more of them is handed out; the callback may
         still ask where they stand."""
-        self._leaving = self._waiting.drop(keys)
+        self._leaving |= self._waiting.drop(keys)
         self.store()
 
     def leave_all(self) -> None:
         """As :meth:`leave`, everything."""
-        self._leaving = self._waiting.clear()
+        self._leaving |= self._waiting.clear()
         self.store()
 
     def left(self, keys: Iterable[Key]) -> None:

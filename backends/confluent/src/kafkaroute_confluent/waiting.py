@@ -82,11 +82,13 @@ class Waiting:
         return standing
 
     def drop(self, keys: Collection[Key]) -> dict[Key, int]:
-        """Forget what waits of these partitions, parked or not; where they stand without it."""
+        """Forget what waits of these partitions, parked or not, and what was handed out; where they
+        stand without it."""
         waiting = self._stop()
         standing = self._standing(waiting)
         for key in keys:
             self._parked.pop(key, None)
+        self._handed = [one for one in self._handed if key_of(one) not in keys]
         self._go_on([one for one in waiting if key_of(one) not in keys])
         return {key: standing[key] for key in keys & standing.keys()}
 
