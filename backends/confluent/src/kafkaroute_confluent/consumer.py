@@ -327,9 +327,11 @@ class ConfluentConsumer(BackendConsumer):
             return
         try:
             self._call(self._positions.leave_all)
-            self._call(self._native.close)
         finally:
-            self._closed = True
+            try:
+                self._call(self._native.close)
+            finally:
+                self._closed = True
         self._kept.raise_kept()
 
     def __repr__(self) -> str:
