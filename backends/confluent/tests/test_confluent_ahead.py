@@ -148,9 +148,6 @@ class Native:
         self.inside()
         return self.answers.pop(0) if self.answers else self.supply(most)
 
-    def assignment(self) -> list[Any]:
-        return [confluent_kafka.TopicPartition("t", number) for number in self.own]
-
     def position(self, partitions: list[Any]) -> list[Any]:
         return [
             confluent_kafka.TopicPartition("t", one.partition, self.own[one.partition])
@@ -177,10 +174,16 @@ class TestFetching:
         return Waiting()
 
     @pytest.fixture
-    def ahead(self, native: Native, waiting: Waiting) -> Fetching:
-        return Fetching(native, waiting, Positions(native, {}, waiting))
+    def positions(self, native: Native, waiting: Waiting) -> Positions:
+        return Positions(native, {}, waiting)
+
+    @pytest.fixture
+    def ahead(self, native: Native, waiting: Waiting, positions: Positions) -> Fetching:
+        return Fetching(native, waiting, positions)
 
     def _brought(self, ahead: Fetching, native: Native, answer: list[Any]) -> list[Any]:
+        ahead._positions.placed({("t", number) for number in native.own})
+        ahead._waiting.fresh.clear()
         native.answers = [answer]
         return [(one.partition(), one.offset()) for one in ahead.take(100, 0)]
 
@@ -270,9 +273,15 @@ class TestFetching:
         assert max(self._wanted(ahead, native, waiting, 0, 1_000_000)[1:]) <= 4
 
     def test_librdkafka_is_called_though_messages_wait(
-        self, ahead: Fetching, native: Native, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+        self,
+        ahead: Fetching,
+        native: Native,
+        waiting: Waiting,
+        positions: Positions,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         now = 100.0
+        positions.placed({("t", 0)})
         monkeypatch.setattr(fetching, "monotonic", lambda: now)
         native.own = {0: 3}
         native.answers = [_batch((0, range(3))), _batch((0, [3]))]

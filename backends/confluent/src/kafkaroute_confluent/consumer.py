@@ -163,13 +163,11 @@ class ConfluentConsumer(BackendConsumer):
     def _came(self, natives: Sequence[Any], callback: AssignmentCallback | None) -> None:
         keys = keys_in(natives)
         self._waiting.drop(keys)
-        self._waiting.fresh |= keys
-        self._positions.left(keys)
         try:
             if callback is not None:
                 callback(to_partitions(natives))
         finally:
-            self._positions.changed()
+            self._positions.placed(keys - self._positions.own)
 
     def _went(self, natives: Sequence[Any], callback: AssignmentCallback | None) -> None:
         keys = keys_in(natives)
@@ -180,7 +178,6 @@ class ConfluentConsumer(BackendConsumer):
                 callback(to_partitions(natives))
         finally:
             self._positions.left(keys)
-            self._positions.changed()
 
     def unsubscribe(self) -> None:
         self._call(self._positions.leave_all)
@@ -188,7 +185,7 @@ class ConfluentConsumer(BackendConsumer):
         self._kept.raise_kept()
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
-        if self._call(self._native.assignment):
+        if self._positions.own:
             # Else the positions of before are librdkafka's answer for a while.
             self.unassign()
         self._call(self._native.assign, to_native_partitions(partitions))
@@ -208,13 +205,9 @@ class ConfluentConsumer(BackendConsumer):
         self._call(self._positions.leave, keys)
         self._call(self._native.incremental_unassign, to_native_partitions(partitions))
         self._positions.left(keys)
-        self._positions.changed()
 
     def _placed(self, partitions: Sequence[TopicPartition]) -> None:
-        keys = keys_in(partitions)
-        self._waiting.fresh |= keys
-        self._positions.left(keys)
-        self._positions.changed()
+        self._positions.placed(keys_in(partitions))
         self._fetching.placed(partitions)
 
     def assignment(self) -> list[TopicPartition]:

@@ -12,7 +12,7 @@ from kafkaroute.messages import OFFSET_INVALID, OFFSET_STORED, TopicPartition
 
 from .messages import to_native_partition
 from .positions import GONE, Positions
-from .waiting import Key, Waiting, key_of, keys_in
+from .waiting import Key, Waiting, key_of
 
 __all__ = ["Fetching"]
 
@@ -99,7 +99,7 @@ class Fetching:
                 self.sought(one)
 
     def _sifted(self, natives: list[Any]) -> list[Any]:
-        assigned = keys_in(self._native.assignment())
+        assigned = self._positions.own
         again: dict[Key, TopicPartition] = {}
         for one in natives:
             key = key_of(one)

@@ -8,7 +8,8 @@ here: the next commit would go beyond what the application was given. So its own
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import confluent_kafka
@@ -39,6 +40,8 @@ class Positions:
 
     Attributes:
         due: the time.monotonic() of the next storing.
+        own: what is assigned. Known here, as librdkafka does not tell while it is closing; what is
+            not assigned any more would do no harm.
     """
 
     def __init__(self, native: Any, config: Mapping[str, ConfigValue], waiting: Waiting) -> None:
@@ -47,8 +50,9 @@ class Positions:
         self.stores = _is_on(config, STORE)
         self._commits = _is_on(config, "enable.auto.commit")
         self.due = 0.0 if self.stores and self._commits else float("inf")
-        #: What is assigned, as librdkafka's own objects; None: to be asked for.
-        self._assigned: list[Any] | None = None
+        self.own: set[Key] = set()
+        #: The same for librdkafka; None: to be made anew.
+        self._asked: list[Any] | None = None
         #: Where partitions stand of which messages were put back, until the next is handed out;
         #: those of `owed` have still to be committed, although it is less than before.
         self._back: dict[Key, int] = {}
@@ -56,18 +60,18 @@ class Positions:
         #: Where partitions stood that a rebalance takes, while its callback runs.
         self._leaving: dict[Key, int] = {}
 
-    def changed(self) -> None:
-        """The assignment is another now."""
-        self._assigned = None
+    def placed(self, keys: AbstractSet[Key]) -> None:
+        """These partitions were assigned, in addition to what is."""
+        self._waiting.fresh |= keys
+        self._forget(keys)
+        self._own(self.own | keys)
 
     def reset(self) -> None:
         """Nothing is assigned any more."""
-        self.changed()
-        self._back.clear()
-        self._owed.clear()
-        self._leaving = {}
+        self._forget(self._back.keys())
+        self._own(set())
 
-    def leave(self, keys: Collection[Key]) -> None:
+    def leave(self, keys: AbstractSet[Key]) -> None:
         """A rebalance takes these partitions. Nothing more of them is handed out; the callback may
         still ask where they stand."""
         self._leaving |= self._waiting.drop(keys)
@@ -78,10 +82,18 @@ class Positions:
         self._leaving |= self._waiting.clear()
         self.store()
 
-    def left(self, keys: Iterable[Key]) -> None:
+    def left(self, keys: AbstractSet[Key]) -> None:
         """They are gone."""
+        self._forget(keys)
+        self._own(self.own - keys)
+
+    def _own(self, keys: set[Key]) -> None:
+        self.own = keys
+        self._asked = None
+
+    def _forget(self, keys: AbstractSet[Key]) -> None:
         self._leaving = {}
-        for key in keys:
+        for key in tuple(keys):
             self._back.pop(key, None)
             self._owed.discard(key)
 
@@ -108,9 +120,9 @@ class Positions:
         """Have librdkafka know what was handed out, for its next commit."""
         if not self.stores:
             return
-        if self._assigned is None:
-            self._assigned = self._native.assignment()
-        positions = self._native.position(self._assigned)
+        if self._asked is None:
+            self._asked = [confluent_kafka.TopicPartition(*key) for key in self.own]
+        positions = self._native.position(self._asked)
         self.correct(positions)
         known = [one for one in positions if one.offset >= 0]
         if not known:
