@@ -51,20 +51,23 @@ class TestWaiting:
         assert _read(waiting) == [(1, 11), (1, 12), (0, 3)]
         assert (len(waiting), waiting.standing()) == (0, {})
 
-    def test_where_partitions_stand(self, waiting: Waiting) -> None:
-        waiting.fresh = {("t", 0), ("t", 1)}
+    def test_where_partitions_stand(self) -> None:
+        waiting = Waiting()
+        waiting.begin({("t", 0), ("t", 1)})
+        waiting.add(_batch((0, range(3)), (1, range(10, 13))))
         assert waiting.standing() == {("t", 0): OFFSET_INVALID, ("t", 1): OFFSET_INVALID}
         _read(waiting, 2)
         assert waiting.standing() == {("t", 0): 2, ("t", 1): OFFSET_INVALID}
         _read(waiting, 3)
-        assert waiting.standing() == {("t", 1): 12}
+        assert waiting.standing() == {("t", 0): 3, ("t", 1): 12}
 
-    def test_what_an_earlier_fetch_brought_counts(self, waiting: Waiting) -> None:
-        waiting.fresh = {("t", 0), ("t", 1)}
+    def test_what_an_earlier_fetch_brought_counts(self) -> None:
+        waiting = Waiting()
+        waiting.begin({("t", 0), ("t", 1)})
+        waiting.add(_batch((1, [10])))
         _read(waiting)
         waiting.add(_batch((1, [20])))
-        assert waiting.standing() == {("t", 1): 20}
-        assert not waiting.fresh
+        assert waiting.standing() == {("t", 0): OFFSET_INVALID, ("t", 1): 20}
 
     def test_an_end_counts_and_another_event_does_not(self) -> None:
         waiting = Waiting()
@@ -94,8 +97,7 @@ class TestWaiting:
 
     def test_what_was_handed_out_before_a_seek_does_not_count(self, waiting: Waiting) -> None:
         _read(waiting, 1)
-        waiting.drop({("t", 0)})
-        waiting.fresh.add(("t", 0))
+        waiting.begin({("t", 0)})
         waiting.add(_batch((0, [50])))
         assert waiting.standing()["t", 0] == OFFSET_INVALID
 
@@ -183,7 +185,6 @@ class TestFetching:
 
     def _brought(self, ahead: Fetching, native: Native, answer: list[Any]) -> list[Any]:
         ahead._positions.placed({("t", number) for number in native.own})
-        ahead._waiting.fresh.clear()
         native.answers = [answer]
         return [(one.partition(), one.offset()) for one in ahead.take(100, 0)]
 
@@ -194,13 +195,33 @@ class TestFetching:
         native.inside = lambda: ahead.sought(TopicPartition("t", 0, 40))
         assert self._brought(ahead, native, _batch((0, [1, 2]), (1, [7]), (0, [40]))) == [(1, 7)]
         assert native.sought == [(0, 40)]
-        assert waiting.fresh == {("t", 0)}
+        assert waiting.standing()["t", 0] == OFFSET_INVALID
 
     def test_what_a_rebalance_took_away_is_dropped(self, ahead: Fetching, native: Native) -> None:
         native.own = {1: 0}
         native.inside = lambda: ahead.taken({("t", 0)})
         assert self._brought(ahead, native, _batch((0, [1, 2]), (1, [7]))) == [(1, 7)]
         assert native.sought == []
+
+    def test_where_it_stood_when_it_was_taken_away_is_not_stored(
+        self, ahead: Fetching, native: Native, positions: Positions
+    ) -> None:
+        """consume() moves librdkafka's position at its end, of what a callback gave up as well."""
+
+        def rebalance() -> None:
+            ahead.taken({("t", 0)})
+            positions.left({("t", 0)})
+
+        native.own, native.inside = {0: 3}, rebalance
+        assert self._brought(ahead, native, _batch((0, [1, 2]))) == []
+        positions.placed({("t", 0)})
+        positions.store()
+        assert native.stored == []
+        native.inside = lambda: None
+        native.answers = [_batch((0, [1]))]
+        ahead.ahead()
+        positions.store()
+        assert native.stored == []
 
     @pytest.mark.parametrize("offsets", [[5, 6], [5, 6, 3, 4], [3, 4]])
     def test_what_went_and_came_back_is_read_again(

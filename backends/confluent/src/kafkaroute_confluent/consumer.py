@@ -162,7 +162,6 @@ class ConfluentConsumer(BackendConsumer):
 
     def _came(self, natives: Sequence[Any], callback: AssignmentCallback | None) -> None:
         keys = keys_in(natives)
-        self._waiting.drop(keys)
         try:
             if callback is not None:
                 callback(to_partitions(natives))
@@ -185,10 +184,9 @@ class ConfluentConsumer(BackendConsumer):
         self._kept.raise_kept()
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
-        if self._positions.own:
-            # Else the positions of before are librdkafka's answer for a while.
-            self.unassign()
+        self._call(self._positions.leave_all)
         self._call(self._native.assign, to_native_partitions(partitions))
+        self._positions.reset()
         self._placed(partitions)
 
     def unassign(self) -> None:
@@ -278,7 +276,6 @@ class ConfluentConsumer(BackendConsumer):
 
     def _seek(self, partition: TopicPartition) -> None:
         self._call(self._native.seek, to_native_partition(partition))
-        self._waiting.drop({(partition.topic, partition.partition)})
         self._fetching.sought(partition)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:

@@ -62,7 +62,7 @@ class Positions:
 
     def placed(self, keys: AbstractSet[Key]) -> None:
         """These partitions were assigned, in addition to what is."""
-        self._waiting.fresh |= keys
+        self._waiting.begin(keys)
         self._forget(keys)
         self._own(self.own | keys)
 
@@ -99,12 +99,17 @@ class Positions:
 
     def sought(self, key: Key) -> None:
         """Reading goes on elsewhere."""
-        self._waiting.fresh.add(key)
+        self._waiting.begin({key})
         self._back.pop(key, None)
         self._owed.discard(key)
 
     def correct(self, answers: Iterable[Any]) -> None:
-        """Positions as librdkafka answered become those of what was handed out."""
+        """Positions as librdkafka answered become those of what was handed out.
+
+        It is not asked about partitions of which nothing was handed out yet: it answers with the
+        position of before for some ms after an assignment, and with the end of what consume() took
+        when a callback inside it gave the partition up.
+        """
         standing = {**self._waiting.standing(), **self._leaving}
         if not standing and not self._back:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from operator import length_hint
 from typing import Any, TypeAlias
@@ -36,10 +37,9 @@ class Waiting:
     Attributes:
         rest: what waits, in order. Whoever takes from it hands out, and may be another thread than
             the one that calls the methods.
-        fresh: partitions of which nothing was handed out since they were assigned or sought.
     """
 
-    __slots__ = ("_batch", "_handed", "_parked", "_paused", "fresh", "rest")
+    __slots__ = ("_batch", "_fresh", "_handed", "_parked", "_paused", "rest")
 
     def __init__(self) -> None:
         self.rest: Iterator[Any] = iter(())
@@ -48,7 +48,8 @@ class Waiting:
         self._handed: list[Any] = []
         self._parked: dict[Key, list[Any]] = {}
         self._paused: set[Key] = set()
-        self.fresh: set[Key] = set()
+        #: Of these nothing was handed out since they were assigned or sought.
+        self._fresh: set[Key] = set()
 
     def __len__(self) -> int:
         """How many messages wait to be handed out, without those that are parked."""
@@ -63,41 +64,47 @@ class Waiting:
 
     def handed_out(self, natives: Collection[Any]) -> None:
         """The application has got these."""
-        if self.fresh:  # as long as there are such, this is paid for each message
+        if self._fresh:  # as long as there are such, this is paid for each message
             keys = zip(map(_topic, natives), map(_partition, natives), strict=True)
-            self.fresh.difference_update(keys)
+            self._fresh.difference_update(keys)
+
+    def begin(self, keys: AbstractSet[Key]) -> None:
+        """These partitions were assigned or sought."""
+        self.drop(keys)
+        self._fresh |= keys
 
     def take(self, most: int) -> list[Any]:
         """Hand out up to so many."""
         return list(islice(self.rest, most))
 
     def standing(self) -> dict[Key, int]:
-        """Of each partition of which something waits, the offset after the last message that was
-        handed out; OFFSET_INVALID before the first."""
-        if not len(self) and not self._parked:
+        """Where partitions stand, the offset after the last message that was handed out, of those
+        of which something waits; OFFSET_INVALID for all of which nothing was handed out."""
+        if not (len(self) or self._parked or self._fresh):
             return {}
         waiting = self._stop()
         standing = self._standing(waiting)
         self._go_on(waiting)
         return standing
 
-    def drop(self, keys: Collection[Key]) -> dict[Key, int]:
+    def drop(self, keys: AbstractSet[Key]) -> dict[Key, int]:
         """Forget what waits of these partitions, parked or not, and what was handed out; where they
-        stand without it."""
+        stood."""
         waiting = self._stop()
         standing = self._standing(waiting)
         for key in keys:
             self._parked.pop(key, None)
+        self._fresh -= keys
         self._handed = [one for one in self._handed if key_of(one) not in keys]
         self._go_on([one for one in waiting if key_of(one) not in keys])
         return {key: standing[key] for key in keys & standing.keys()}
 
     def clear(self) -> dict[Key, int]:
-        """Forget everything but what is paused; where partitions stand without it."""
+        """Forget everything but what is paused; where partitions stood."""
         standing = self._standing(self._stop())
         self._handed = []
         self._parked.clear()
-        self.fresh.clear()
+        self._fresh.clear()
         return standing
 
     def pause(self, keys: Iterable[Key]) -> None:
@@ -124,11 +131,10 @@ class Waiting:
         return free
 
     def _standing(self, waiting: list[Any]) -> dict[Key, int]:
-        found: dict[Key, int] = {}
+        found = dict.fromkeys(self._fresh, OFFSET_INVALID)
         for one in (*waiting, *(one for some in self._parked.values() for one in some)):
-            if (key := key_of(one)) not in found:
-                # What was handed out before it came with an earlier fetch.
-                found[key] = OFFSET_INVALID if key in self.fresh else one.offset()
+            # What was handed out before it came with an earlier fetch.
+            found.setdefault(key_of(one), one.offset())
         for one in self._handed:
             if (key := key_of(one)) in found and (after := _after(one)) is not None:
                 found[key] = after
