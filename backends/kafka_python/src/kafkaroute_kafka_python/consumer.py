@@ -111,19 +111,28 @@ class KafkaPythonConsumer(BackendConsumer):
         if num_messages < 0:
             raise ValueError("num_messages must not be negative")
         messages: list[Message] = []
+        try:
+            self._collect(messages, num_messages, timeout)
+        except Exception as error:  # of a callback
+            if not messages:
+                raise
+            # These are handed out; the next call raises.
+            self._reader.calls.appendleft(partial(_raise, error))
+        return messages
+
+    def _collect(self, messages: list[Message], wanted: int, timeout: float) -> None:
         poll = self._reader.poll
         deadline = None if timeout < 0 else time.monotonic() + timeout
-        while len(messages) < num_messages:
+        while len(messages) < wanted:
             message = poll(0)  # what is there costs no clock
             if message is None:
                 left = -1.0 if deadline is None else deadline - time.monotonic()
                 if deadline is not None and left <= 0:
-                    break
+                    return
                 message = poll(left)
                 if message is None:
-                    break
+                    return
             messages.append(message)
-        return messages
 
     # -- assignment ------------------------------------------------------------------------------
 
@@ -320,3 +329,7 @@ class KafkaPythonConsumer(BackendConsumer):
             self._committer.stop()
             self._health.stop()
         self._reader.serve_calls()
+
+
+def _raise(error: Exception) -> None:
+    raise error
