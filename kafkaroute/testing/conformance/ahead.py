@@ -28,7 +28,7 @@ def filled(
     """A new topic with as many messages in each partition, few batches of many: a backend that
     fetches ahead has most of them at once."""
     topic = kit.topic(partitions)
-    producer = kit.producer({"linger.ms": 200})
+    producer = kit.producer({"linger.ms": 200, "enable.idempotence": True})
     send = producer.sender(topic)
     for number in range(count):
         for partition in range(partitions):
@@ -46,7 +46,7 @@ def take(kit: Kit, consumer: BackendConsumer, count: int, call: str = "ready") -
     found: list[Message] = []
     deadline = time.monotonic() + PATIENCE
     while len(found) < count:
-        how = _CHANCE.choice(("ready", "poll", "consume", "at once")) if call == "mixed" else call
+        how = _CHANCE.choice((*CALLS[:3], "at once", "fetched")) if call == "mixed" else call
         if how == "consume":
             wanted = count - len(found)
             wanted = _CHANCE.randint(1, min(wanted, 20)) if call == "mixed" else wanted
@@ -57,6 +57,7 @@ def take(kit: Kit, consumer: BackendConsumer, count: int, call: str = "ready") -
                 "ready": lambda: kit.next(consumer, 0.1),
                 "poll": lambda: consumer.poll(0.1),
                 "at once": consumer.ready,
+                "fetched": consumer.fetched,
             }[how]()
             batch = [] if message is None else [message]
         for message in batch:

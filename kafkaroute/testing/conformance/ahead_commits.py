@@ -4,6 +4,7 @@ nothing that waits."""
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -42,6 +43,11 @@ def _joined(kit: Kit, consumer: BackendConsumer, topic: str, count: int) -> list
     """Subscribe, and read at least `count` messages."""
     read = kit.join(consumer, [topic])
     return read + take(kit, consumer, max(0, count - len(read)))
+
+
+def _last(messages: list[Message], partition: int) -> int:
+    """The offset after the last of these."""
+    return 1 + max((m.offset() or 0 for m in messages if m.partition() == partition), default=-1)
 
 
 class AheadCommitTests:
@@ -250,6 +256,57 @@ class AheadCommitTests:
             for offsets in runs(messages).values():
                 assert offsets == list(range(len(offsets)))
             _expect_committed(kit, group, name, reached(messages))
+
+    def test_another_thread_takes_what_is_fetched(self, kit: Kit) -> None:
+        """fetched() beside everything else that the consumer's own thread calls."""
+        topic, group = filled(kit, 3, 2000), kit.name("g")
+        consumer = kit.consumer(_MANUAL, group=group)
+        consumer.assign(parts(topic))
+        taken: list[Message] = []
+        held: list[int | None] = [None]
+        wrong: list[object] = []
+        over = threading.Event()
+
+        def take_what_is_there() -> None:
+            while not over.is_set():
+                before = held[0]
+                if (message := consumer.fetched()) is not None:
+                    taken.append(message)
+                    if message.partition() == before == held[0]:
+                        wrong.append((before, message.offset()))
+
+        thread = threading.Thread(target=take_what_is_there)
+        thread.start()
+        own: list[Message] = []
+        try:
+            deadline = time.monotonic() + PATIENCE
+            step = 0
+            while len(own) + len(taken) < 6000 and time.monotonic() < deadline:
+                step += 1
+                own += [m for m in (consumer.ready(), consumer.poll(0.01)) if m is not None]
+                own += consumer.consume(5, 0.01)
+                if step % 10 == 0:
+                    number = step // 10 % 3
+                    consumer.pause(parts(topic, [number]))
+                    held[0] = number
+                    before = _last([*own, *taken], number)
+                    at = consumer.position(parts(topic, [number]))[0].offset
+                    # The other thread may have got one that it has not noted yet.
+                    assert max(at, 0) in range(before, _last([*own, *taken], number) + 2)
+                    time.sleep(0.002)
+                    held[0] = None
+                    consumer.resume(parts(topic, [number]))
+        finally:
+            over.set()
+            thread.join()
+        assert wrong == []
+        assert {n: sorted(some) for n, some in runs([*own, *taken]).items()} == {
+            number: list(range(2000)) for number in range(3)
+        }
+        for each in (own, taken):
+            assert all(offsets == sorted(offsets) for offsets in runs(each).values())
+        consumer.commit(None, False)
+        _expect_committed(kit, group, topic, dict.fromkeys(range(3), 2000))
 
     @pytest.mark.parametrize("seed", [1, 2, 3])
     def test_a_random_walk(self, kit: Kit, seed: int) -> None:

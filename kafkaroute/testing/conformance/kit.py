@@ -153,8 +153,10 @@ class Kit:
 
     def next(self, consumer: BackendConsumer, timeout: float) -> Message | None:
         """The next message or event, asked for as kafkaroute's Consumer does."""
-        message = consumer.ready()
-        return consumer.poll(timeout) if message is None else message
+        for call in (consumer.fetched, consumer.ready):
+            if (message := call()) is not None:
+                return message
+        return consumer.poll(timeout)
 
     def read(
         self, consumer: BackendConsumer, count: int, timeout: float = PATIENCE

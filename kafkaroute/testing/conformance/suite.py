@@ -12,7 +12,9 @@ from ...backend.registry import get_backend
 from ...backend.settings_keys import ConfigValue
 from ..cluster import Cluster
 from .ahead import AheadTests
+from .ahead_callbacks import AheadCallbackTests
 from .ahead_commits import AheadCommitTests
+from .ahead_groups import AheadGroupTests
 from .assignment import AssignmentTests
 from .batches import BatchTests
 from .commits import CommitTests
@@ -61,6 +63,8 @@ class BackendConformance(
     LookupTests,
     GroupTests,
     RebalancingTests,
+    AheadGroupTests,
+    AheadCallbackTests,
     ResubscribingTests,
     TransactionTests,
     ProcessTests,
