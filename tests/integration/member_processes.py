@@ -43,14 +43,18 @@ say("closed")
 
 
 class Member:
-    """A consumer in a process of its own."""
+    """A consumer in a process of its own.
 
-    def __init__(self, settings, channel, folder):
+    Args:
+        program: what it runs instead of the usual.
+    """
+
+    def __init__(self, settings, channel, folder, program=_MEMBER):
         self._out = folder / f"{unique_name('member')}.txt"
         self._err = self._out.with_suffix(".err")
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _MEMBER, json.dumps([settings, channel])],
+                [sys.executable, "-c", program, json.dumps([settings, channel])],
                 stdout=out,
                 stderr=err,
             )
