@@ -11,6 +11,7 @@ import pytest
 
 from kafkaroute.errors import KafkaException, UnsupportedFeature
 from kafkaroute.messages import OFFSET_INVALID, KafkaError, TopicPartition
+from kafkaroute_kafka_python.consumed import ConsumedMessage
 from kafkaroute_kafka_python.errors import batch_error, mapped, to_kafka_error
 from kafkaroute_kafka_python.fetch_buffer import FetchBuffer
 from kafkaroute_kafka_python.internals import require, update_credentials
@@ -22,7 +23,7 @@ from kafkaroute_kafka_python.library import (
     NetworkSelector,
     kp,
 )
-from kafkaroute_kafka_python.messages import ConsumedMessage, write_headers
+from kafkaroute_kafka_python.messages import write_headers
 from kafkaroute_kafka_python.offsets import OffsetStore, Stored, from_application, to_application
 from kafkaroute_kafka_python.rebalance import make_assignors
 from kafkaroute_kafka_python.reports import Delivery, Outcome, Reports

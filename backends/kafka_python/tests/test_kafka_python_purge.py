@@ -10,7 +10,7 @@ import pytest
 
 from kafkaroute.messages import KafkaError, Message
 from kafkaroute.testing.embedded import EmbeddedCluster
-from kafkaroute_kafka_python.appender import _LeanBatch, age
+from kafkaroute_kafka_python.batches import LeanBatch, age
 from kafkaroute_kafka_python.library import KafkaNetClient, KafkaPartition, MemoryRecordsBuilder, kp
 from kafkaroute_kafka_python.producer_client import _Client
 from kafkaroute_kafka_python.reports import Reports
@@ -126,7 +126,7 @@ def test_halves_of_a_batch_keep_its_place() -> None:
     accumulator = RecordAccumulator()
 
     def batch(count: int) -> Any:
-        batch = _LeanBatch(partition, MemoryRecordsBuilder(2, 0, 16384), reports, 1.0, 1.0)
+        batch = LeanBatch(partition, MemoryRecordsBuilder(2, 0, 16384), reports, 1.0, 1.0)
         for number in range(count):
             batch.records.append(0, None, b"%d" % number, [])
             batch.entries.append(1)

@@ -54,7 +54,7 @@ def test_a_topic_that_the_library_forgot_is_asked_for_again() -> None:
             SimpleNamespace(cluster=cluster, _net=loop), lambda *message: appended.append(message)
         )
         topic = keeper.topics["t"] = Topic("t", PARTITIONERS["consistent_random"], 0.0)
-        assert topic.wait(Waiting(-1, 0, b"k", b"v", (), 1, time.monotonic()))
+        assert topic.wait(Waiting(-1, 0, b"k", b"v", [], 1, time.monotonic()))
         keeper.nudge()
         until = time.monotonic() + 5
         while not appended:

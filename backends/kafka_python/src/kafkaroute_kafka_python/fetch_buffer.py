@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from .messages import ConsumedMessage
+from .consumed import ConsumedMessage
 
 __all__ = ["FetchBuffer"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .consumed import ConsumedMessage, consumed
 from .internals import private
 from .library import DefaultRecordBatch
-from .messages import ConsumedMessage, consumed
 from .record_decoder import decode
 
 __all__ = ["decode_quickly"]

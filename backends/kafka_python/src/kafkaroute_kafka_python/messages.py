@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kafkaroute.backend.contract import HeadersInput
 from kafkaroute.messages import (
-    TIMESTAMP_NOT_AVAILABLE,
     BrokerMetadata,
     ClusterMetadata,
-    Headers,
     KafkaError,
-    Message,
     PartitionMetadata,
     TopicMetadata,
 )
 
 __all__ = [
-    "UNKNOWN_TIME",
-    "ConsumedMessage",
     "cluster_metadata",
-    "consumed",
-    "read_epoch",
-    "read_headers",
     "to_bytes",
     "write_headers",
 ]
-
-#: What Message.timestamp() says where there is none.
-UNKNOWN_TIME = (TIMESTAMP_NOT_AVAILABLE, -1)
 
 
 def to_bytes(data: object, what: str) -> bytes:
@@ -58,55 +47,6 @@ def write_headers(headers: HeadersInput) -> list[tuple[str, bytes | None]]:
             raise TypeError(f"a header's name must be str, not {type(name).__name__}")
         written.append((name, None if value is None else to_bytes(value, "a header's value")))
     return written
-
-
-def read_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Headers | None:
-    """As librdkafka presents them: None where there are none."""
-    return list(headers) if headers else None
-
-
-class ConsumedMessage(Message):
-    """A Message whose fields are set one by one: a call with eleven arguments for each message
-    costs more. Its origin is set when it is delivered."""
-
-    __slots__ = ()
-
-    _topic: str
-    _offset: int
-
-    if TYPE_CHECKING:
-
-        def __init__(self) -> None: ...
-
-    else:
-        __init__ = object.__init__  # C, where Message has Python
-
-
-def consumed(record: Any) -> ConsumedMessage:
-    """A ConsumerRecord as a message, without its origin."""
-    message = ConsumedMessage()
-    message._topic = record.topic
-    message._partition = record.partition
-    message._offset = record.offset
-    message._key = record.key
-    message._value = record.value
-    message._headers = read_headers(record.headers)
-    message._error = None
-    timestamp = record.timestamp
-    if timestamp is None or timestamp < 0:
-        message._timestamp = UNKNOWN_TIME
-    else:
-        # kafka-python numbers the kinds from 0, librdkafka from 1.
-        message._timestamp = (record.timestamp_type + 1, timestamp)
-    message._latency = None
-    message._leader_epoch = read_epoch(record.leader_epoch)
-    message._origin = None
-    return message
-
-
-def read_epoch(epoch: int | None) -> int | None:
-    """As librdkafka presents it: None where there is none."""
-    return epoch if epoch is not None and epoch >= 0 else None
 
 
 def cluster_metadata(response: Any, asked: str) -> ClusterMetadata:

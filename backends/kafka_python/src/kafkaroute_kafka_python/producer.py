@@ -9,31 +9,30 @@ from functools import partial
 from threading import Lock
 from typing import Any, Self
 
-from kafkaroute.backend.contract import BackendProducer, DeliveryCallback, HeadersInput, Sender
+from kafkaroute.backend.contract import BackendProducer, DeliveryCallback, Sender
 from kafkaroute.errors import ClosedError
 from kafkaroute.messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
 
-from .appender import Appender, Pairs, make_appender
+from .appender import Appender, make_appender
 from .credentials import replace_credentials
-from .errors import failure, mapped
+from .errors import mapped
 from .expiry import keep_expiring
 from .internals import private
-from .library import KafkaProducer, kp
-from .messages import to_bytes, write_headers
+from .library import KafkaProducer
 from .metadata_query import query_metadata
 from .opener import Opener
 from .producer_client import make_producer_client
 from .purge import Purger
-from .reports import Entry, Reports
+from .reports import Reports
+from .sending import make_sender
 from .topic_keeper import TopicKeeper
-from .topics import Topic, Waiting
+from .topics import Topic
 from .transactions import Transactions
 from .translate import ProducerPlan
 from .troubles import Troubles
 
 __all__ = ["KafkaPythonProducer"]
 
-_NO_HEADERS: Pairs = []
 #: Seconds between two looks of flush() at whether the client has opened.
 _OPENING = 0.05
 
@@ -92,81 +91,7 @@ class KafkaPythonProducer(BackendProducer):
             self._reports.call(lambda: callback(error))
 
     def sender(self, topic: str) -> Sender:
-        state = self._topic(topic)
-        reports = self._reports
-        max_size = self._plan.max_message_bytes
-        default_callback = self._default_callback
-        transactions = self._transactions
-        monotonic = time.monotonic
-        wall = time.time
-
-        def send(
-            value: bytes | str | None = None,
-            key: bytes | str | None = None,
-            partition: int = -1,
-            on_delivery: DeliveryCallback | None = None,
-            timestamp: int = 0,
-            headers: HeadersInput | None = None,
-            /,
-        ) -> None:
-            if transactions is not None:
-                transactions.check_can_send()
-            size = 0
-            if value is not None:
-                if value.__class__ is not bytes:
-                    value = to_bytes(value, "value")
-                size = len(value)
-            if key is not None:
-                if key.__class__ is not bytes:
-                    key = to_bytes(key, "key")
-                size += len(key)
-            if size > max_size:
-                raise kafka_exception(KafkaError.MSG_SIZE_TOO_LARGE)
-            pairs = write_headers(headers) if headers else _NO_HEADERS
-            if not timestamp:
-                timestamp = int(wall() * 1000)
-            now = monotonic()
-            callback = default_callback if on_delivery is None else on_delivery
-            reports.accept(size)
-            entry: Entry = size
-            try:
-                if callback is not None:
-                    entry = (callback, key, value, size, timestamp, now)
-                if state.ready:
-                    if partition < 0:
-                        partition = state.choose(key, now)
-                    self._append(  # type: ignore[misc]
-                        state.partitions[partition],
-                        timestamp,
-                        key,
-                        value,
-                        pairs,
-                        entry,
-                        now,
-                    )
-                else:
-                    message = Waiting(partition, timestamp, key, value, pairs, entry, now)
-                    self._wait(state, message)
-            except BaseException as exc:
-                reports.release(size)
-                raise _refusal(exc) from None
-
-        return send
-
-    def _wait(self, state: Topic, message: Waiting) -> None:
-        if self._closed:
-            raise ClosedError("the producer is closed")
-        if state.error is not None:
-            raise kafka_exception(state.error.code())
-        if state.wait(message):
-            self._keeper.nudge()
-            return
-        # The topic became known between the two looks.
-        number = message.partition
-        if number < 0:
-            number = state.choose(message.key, message.accepted_at)
-        assert self._append is not None
-        self._append(state.partitions[number], *message[1:])
+        return make_sender(self, self._topic(topic))
 
     def _topic(self, name: str) -> Topic:
         topic = self._keeper.topics.get(name)
@@ -331,15 +256,6 @@ class _Flushing:
     def __exit__(self, *_: object) -> None:
         if self._counter is not None:
             self._counter.decrement()
-
-
-def _refusal(exc: BaseException) -> BaseException:
-    """What produce() raises when the message could not be queued."""
-    if isinstance(exc, IndexError):
-        return kafka_exception(KafkaError._UNKNOWN_PARTITION)
-    if isinstance(exc, kp.KafkaError | AssertionError):
-        return failure(exc)
-    return exc
 
 
 def _close_native(native: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from kafkaroute.errors import UnsupportedFeature
 from kafkaroute.messages import KafkaError
 
-from .appender import age
+from .batches import age
 from .internals import private, require
 from .reports import LocalFailure
 

@@ -12,6 +12,7 @@ from kafkaroute.messages import KafkaError, Message, Origin
 from .appender import kafka_partition
 from .assignment import Assignment
 from .committer import Committer
+from .consumed import consumed
 from .errors import to_kafka_error
 from .fetch_buffer import FetchBuffer
 from .fetch_watch import FetchWatch
@@ -20,7 +21,7 @@ from .health import Health
 from .internals import private
 from .joins import resume_join
 from .library import kp
-from .messages import consumed
+from .loose import Seconds
 from .offsets import OffsetStore, Stored
 from .translate import ConsumerPlan
 
@@ -118,7 +119,7 @@ class Reader:
         self._fetcher = private(native, "_fetcher")
         self._completed = private(native, "_fetcher", "_completed_fetches")
 
-    def poll(self, timeout: float) -> Message | None:
+    def poll(self, timeout: Seconds) -> Message | None:
         if (
             self._buffer
             and not (self._events or self.calls)
@@ -137,7 +138,7 @@ class Reader:
         store.delivered[partition] = after
         if self._auto_store:
             store.stored[partition] = after
-        return message
+        return message  # type: ignore[return-value]  # registered as a Message
 
     def _next_event(self) -> Message | None:
         while self._events:
@@ -158,7 +159,7 @@ class Reader:
             return event
         return None
 
-    def _poll(self, timeout: float) -> Message | None:
+    def _poll(self, timeout: Seconds) -> Message | None:
         now = time.monotonic()
         self._notice_long_pause(now)
         deadline = None if timeout < 0 else now + timeout

@@ -11,8 +11,8 @@ from typing import Any
 
 from kafkaroute.messages import Headers
 
+from .consumed import UNKNOWN_TIME, ConsumedMessage, read_epoch
 from .library import kp
-from .messages import UNKNOWN_TIME, ConsumedMessage, read_epoch
 
 __all__ = ["decode"]
 
@@ -95,9 +95,7 @@ def decode(batch: Any, topic: str, partition: int) -> Iterator[ConsumedMessage]:
             message._key = key
             message._value = value
             message._headers = headers
-            message._error = None
             message._timestamp = logged or ((kind, time) if time >= 0 else UNKNOWN_TIME)
-            message._latency = None
             message._leader_epoch = epoch
             message._origin = None
             yield message

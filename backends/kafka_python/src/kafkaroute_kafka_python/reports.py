@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Condition
+from threading import Condition, RLock
 from typing import Any, NamedTuple, TypeAlias
 
 from kafkaroute.backend.contract import DeliveryCallback
@@ -18,6 +18,7 @@ from kafkaroute.messages import (
 )
 
 from .errors import batch_error
+from .loose import Seconds
 
 __all__ = ["Delivery", "Entry", "LocalFailure", "Outcome", "Reports", "failed"]
 
@@ -32,8 +33,9 @@ class LocalFailure(Exception):
 
 #: One accepted message whose outcome somebody waits for: callback, key, value, size (bytes),
 #: timestamp (ms) and when it was accepted (monotonic seconds). A plain tuple, because one is made
-#: for every message (242 ns for an object with slots, 30 ns for this).
-Delivery: TypeAlias = tuple[DeliveryCallback, bytes | None, bytes | None, int, int, float]
+#: for every message (242 ns for an object with slots, 30 ns for this). Of any length to the type
+#: checker, for compiled code would take one of a known length apart and make it anew.
+Delivery: TypeAlias = tuple[Any, ...]
 
 #: What is kept of an accepted message: only its size, where nobody asked for a report.
 Entry: TypeAlias = Delivery | int
@@ -72,8 +74,11 @@ class Reports:
         self._max_bytes = max_bytes
         self._only_errors = only_errors
         self._failures_only = failures_only
-        self._changed = Condition()
-        self._ready: deque[tuple[Outcome, int, Delivery] | Callable[[], Any]] = deque()
+        #: The lock of `_changed`, by itself: a Condition's own __enter__ is Python.
+        self._lock = RLock()
+        self._changed = Condition(self._lock)
+        #: (outcome, index, delivery), or what is to be called.
+        self._ready: deque[Any] = deque()
         self.messages = 0
         self.bytes = 0
         #: How many messages have failed so far.
@@ -81,7 +86,7 @@ class Reports:
 
     def accept(self, size: int) -> None:
         """Count one more message; BufferError when the queue is full."""
-        with self._changed:
+        with self._lock:
             if self.messages >= self._max_messages or self.bytes + size > self._max_bytes:
                 raise BufferError("Local: Queue full")
             self.messages += 1
@@ -97,17 +102,17 @@ class Reports:
         quiet = self._only_errors and delivered
         deaf = self._failures_only if delivered else None
         freed = freed_bytes = 0
-        waiting: list[tuple[Outcome, int, Delivery]] = []
+        waiting: list[Any] = []
         for index, entry in enumerate(entries, first):
-            if entry.__class__ is int:
+            if isinstance(entry, int):
                 freed += 1
                 freed_bytes += entry
-            elif quiet or entry[0] is deaf:  # type: ignore[index]  # the class was looked at
+            elif quiet or entry[0] is deaf:
                 freed += 1
-                freed_bytes += entry[3]  # type: ignore[index]
+                freed_bytes += entry[3]
             else:
-                waiting.append((outcome, index, entry))  # type: ignore[arg-type]
-        with self._changed:
+                waiting.append((outcome, index, entry))
+        with self._lock:
             self.messages -= freed
             self.bytes -= freed_bytes
             if not delivered:
@@ -115,7 +120,7 @@ class Reports:
             self._ready.extend(waiting)
             self._changed.notify_all()
 
-    def serve(self, timeout: float) -> int:
+    def serve(self, timeout: Seconds) -> int:
         """Call the callbacks that are due; wait up to `timeout` seconds (-1: for ever) for one.
 
         What a callback raises leaves this call; the reports behind it stay queued.
@@ -135,10 +140,10 @@ class Reports:
             if not isinstance(item, tuple):
                 item()
                 continue
-            outcome, index, delivery = item
+            delivery = item[2]
             self._free(1, delivery[3])
-            error, message = _present(outcome, index, delivery)
-            delivery[0](error, message)
+            message = _present(item[0], item[1], delivery)
+            delivery[0](message._error, message)
         return served
 
     def call(self, callback: Callable[[], Any]) -> None:
@@ -153,38 +158,38 @@ class Reports:
             self._changed.wait_for(lambda: self._ready or not self.messages, timeout)
 
     def _free(self, messages: int, size: int) -> None:
-        with self._changed:
+        with self._lock:
             self.messages -= messages
             self.bytes -= size
             if not self.messages:
                 self._changed.notify_all()
 
 
-def _present(outcome: Outcome, index: int, delivery: Delivery) -> tuple[KafkaError | None, Message]:
-    _, key, value, _, created, accepted_at = delivery
+def _present(outcome: Outcome, index: int, delivery: Delivery) -> Message:
     error: KafkaError | None = None
     offset: int | None = None
-    timestamp: tuple[int, int] = (TIMESTAMP_CREATE_TIME, created)
     if outcome.failure is not None:
         error = _error(outcome.failure(index))
-        timestamp = (TIMESTAMP_NOT_AVAILABLE, -1)
+        timestamp: Any = (TIMESTAMP_NOT_AVAILABLE, -1)
     else:
         if outcome.base_offset >= 0:
             offset = outcome.base_offset + index
         if outcome.log_append_time >= 0:
             timestamp = (TIMESTAMP_LOG_APPEND_TIME, outcome.log_append_time)
-    arguments: dict[str, Any] = {
-        "topic": outcome.topic,
-        "partition": outcome.partition,
-        "offset": offset,
-        "key": key,
-        "value": value,
-        "error": error,
-        "timestamp": timestamp,
+        else:
+            timestamp = (TIMESTAMP_CREATE_TIME, delivery[4])
+    return Message(
+        outcome.topic,
+        outcome.partition,
+        offset,
+        delivery[1],
+        delivery[2],
+        None,
+        error,
+        timestamp,
         # As librdkafka does: up to now, so that now - latency() is the time of produce().
-        "latency": time.monotonic() - accepted_at,
-    }
-    return error, Message(**arguments)
+        time.monotonic() - delivery[5],
+    )
 
 
 def _error(exc: BaseException) -> KafkaError:

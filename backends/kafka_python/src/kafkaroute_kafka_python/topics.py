@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from kafkaroute.messages import KafkaError
 
 from .appender import Appender, Pairs, kafka_partition
+from .loose import Number
 from .partitioner import Partitioner
 from .reports import Entry, Reports, failed
 
@@ -20,8 +21,8 @@ __all__ = ["Topic", "Waiting"]
 class Waiting(NamedTuple):
     """A message accepted before its topic's partitions were known."""
 
-    partition: int
-    timestamp: int
+    partition: Number
+    timestamp: Number
     key: bytes | None
     value: bytes | None
     headers: Pairs
