@@ -20,12 +20,12 @@ from kafkaroute.messages import (
 
 from .callbacks import Kept
 from .config import construct
+from .consumed import ConsumedMessage, wrapped
 from .errors import NATIVE_FAILURES, refused, translated
 from .fetching import Fetching
 from .forks import NativeConsumer, inherited, track
 from .logs import Redactor
 from .messages import (
-    ConsumedMessage,
     to_cluster_metadata,
     to_native_partition,
     to_native_partitions,
@@ -119,15 +119,7 @@ class ConfluentConsumer(BackendConsumer):
             return []
         # One copy for the batch instead of a look-up for each message: it keeps what was true at
         # delivery, and most messages are never asked where they came from.
-        origins = dict(self._origins)
-        new = ConsumedMessage
-        messages: list[Any] = []
-        for native in natives:
-            message = new()
-            message._native = native
-            message._origin = origins
-            messages.append(message)
-        return messages
+        return wrapped(natives, dict(self._origins))
 
     def _store_in_time(self) -> None:
         if (now := monotonic()) >= self._positions.due:
