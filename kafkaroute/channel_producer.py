@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from .backend.contract import DeliveryCallback, HeadersInput
-from .moves.producing.tracker import Pair
+from .loose import Data, Number
 
 if TYPE_CHECKING:
     from .producer import Producer
 
 __all__ = ["ChannelProducer"]
+
+#: What stands for "any partition" and "now", compared by identity: compiled code compares numbers of
+#: an unknown type slower. Others that are equal take the longer way, to the same end.
+_ANY: Final[Any] = -1
+_NOW: Final[Any] = 0
 
 
 class ChannelProducer:
@@ -21,29 +26,27 @@ class ChannelProducer:
     def __init__(self, producer: Producer, name: str) -> None:
         self.producer = producer
         self.name = name
-        self._senders = producer._senders
+        # Pairs of senders; compiled code would take a pair of a known size apart for each message.
+        self._senders: dict[str, Any] = producer._senders
         self._connect = producer._connect
 
     def produce(
         self,
-        value: bytes | str | None = None,
-        key: bytes | str | None = None,
-        partition: int = -1,
+        value: Data = None,
+        key: Data = None,
+        partition: Number = _ANY,
         callback: DeliveryCallback | None = None,
         on_delivery: DeliveryCallback | None = None,
-        timestamp: int = 0,
+        timestamp: Number = _NOW,
         headers: HeadersInput | None = None,
     ) -> None:
         """As :meth:`kafkaroute.Producer.produce`, without the channel."""
-        try:
-            pair: Pair | None = self._senders[self.name]
-        except KeyError:
-            pair = None
+        pair: tuple[Any, ...] | None = self._senders.get(self.name)
         if on_delivery is not None:
             callback = on_delivery
-        if pair is None:  # not in the handler: its errors would show the KeyError as their cause
+        if pair is None:
             pair = self._connect(self.name, reports=callback is not None)
-        if callback is None and headers is None and partition == -1 and not timestamp:
+        if callback is None and headers is None and partition is _ANY and timestamp is _NOW:
             try:
                 pair[0](value, key)
             except Exception as error:
@@ -51,6 +54,9 @@ class ChannelProducer:
                 raise
         else:
             pair[1](value, key, partition, callback, timestamp, headers)
+
+    def __reduce__(self) -> tuple[type[ChannelProducer], tuple[Producer, str]]:
+        return ChannelProducer, (self.producer, self.name)  # compiled ones are not copied without
 
     def __repr__(self) -> str:
         return f"<ChannelProducer {self.name}>"

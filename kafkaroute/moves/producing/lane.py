@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ...backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
+from ...loose import Data, Number
 from ...messages import KafkaError, Message
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def as_it_is(_error: Exception) -> None:
     """A :data:`Refuse` of senders that raise what the application is to see."""
 
 
+#: Final, for compiled code looks other names up each time.
+_bound: Final[Any] = MethodType
 #: No callback is as_it_is.
 _NONE_KNOWN = (as_it_is, nobody)
 
@@ -59,17 +62,17 @@ class Lane:
         self._headed: Callable[..., None] | None = None
         self._report: Callable[..., None] | None = None
 
-    def plain(self, value: bytes | str | None, key: bytes | str | None) -> None:
+    def plain(self, value: Data, key: Data) -> None:
         """As `full`, where the client's own call tells too little."""
         self.full(value, key, -1, None, 0, None)
 
     def full(
         self,
-        value: bytes | str | None,
-        key: bytes | str | None,
-        partition: int,
+        value: Data,
+        key: Data,
+        partition: Number,
         callback: DeliveryCallback | None,
-        timestamp: int,
+        timestamp: Number,
         headers: HeadersInput | None,
     ) -> None:
         if callback is None:
@@ -92,19 +95,19 @@ class Lane:
                     self._last = callback
                     if (deliver := self._deliver) is None:
                         deliver = self._deliver = _deliverer(self._tracker, self._channel)
-                    wrapper = MethodType(deliver, callback)
+                    wrapper = _bound(deliver, callback)
                 send(value, key, -1, wrapper)
                 return
             if callback is nobody and partition == -1 and not timestamp:
                 if (headed := self._headed) is None:
                     headed = self._headed = _headed_reporter(self._tracker, self._channel)
-                kept = tuple(headers) if headers.__class__ is list else headers
-                send(value, key, -1, MethodType(headed, kept), None, 0, headers)
+                kept = tuple(headers) if type(headers) is list else headers
+                send(value, key, -1, _bound(headed, kept), None, 0, headers)
                 return
             if (report := self._report) is None:
                 report = self._report = _reporter(self._tracker, self._channel)
-            copy = headers.copy() if headers.__class__ is list else headers
-            wrapper = MethodType(report, (callback, partition, timestamp, copy))
+            copy = headers.copy() if type(headers) is list else headers
+            wrapper = _bound(report, (callback, partition, timestamp, copy))
             send(value, key, partition, wrapper, None, timestamp, headers)
         except Exception as error:
             self._refuse(error)
@@ -139,7 +142,7 @@ def _reporter(tracker: Tracker, channel: str) -> Callable[..., None]:
     """The report of other messages, to be bound to what reports do not tell."""
 
     def report(
-        untold: tuple[DeliveryCallback, int, int, HeadersInput | None],
+        untold: tuple[DeliveryCallback, Number, Number, HeadersInput | None],
         error: KafkaError | None,
         message: Message,
     ) -> None:
@@ -167,12 +170,12 @@ def native_of(send: Sender) -> NativeSender:
     """A backend's sender that is called as a :class:`NativeSender` is."""
 
     def native(
-        value: bytes | str | None,
-        key: bytes | str | None,
-        partition: int,
+        value: Data,
+        key: Data,
+        partition: Number,
         on_delivery: DeliveryCallback | None,
         _unused: None = None,
-        timestamp: int = 0,
+        timestamp: Number = 0,
         headers: HeadersInput | None = None,
     ) -> None:
         send(value, key, partition, on_delivery, timestamp, headers)

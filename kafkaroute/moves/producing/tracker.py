@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ...backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
+from ...loose import Number
 from ...messages import KafkaError, Message
 from .lane import Lane, Pair, as_it_is, native_of, nobody
 from .undelivered import ReportClock, Undelivered
@@ -92,8 +93,8 @@ class Tracker:
         self,
         channel: str,
         sent_with: DeliveryCallback,
-        partition: int,
-        timestamp: int,
+        partition: Number,
+        timestamp: Number,
         headers: HeadersInput | None,
         error: KafkaError | None,
         message: Message,
