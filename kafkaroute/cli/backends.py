@@ -6,7 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from ..plugins import BACKENDS, installed
+from .._version import __version__
+from ..compiled import build_of, compiled_modules
+from ..plugins import BACKENDS, Plugin, installed
 
 
 def add_parser(commands: Any) -> None:
@@ -24,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
                 "distribution": plugin.distribution,
                 "version": plugin.version,
                 "value": plugin.value,
+                "compiled": bool(compiled_modules(_package(plugin))),
             }
             for plugin in found
         ]
@@ -31,8 +34,14 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not found:
         print("no backend is installed; try: pip install 'kafkaroute[confluent]'")
-        return 0
-    width = max(len(plugin.name) for plugin in found)
+    width = max((len(plugin.name) for plugin in found), default=0)
     for plugin in found:
-        print(f"{plugin.name:<{width}}  {plugin.distribution} {plugin.version}  ({plugin.value})")
+        build = build_of(_package(plugin))
+        where = f"{plugin.distribution} {plugin.version}  ({plugin.value})  {build}"
+        print(f"{plugin.name:<{width}}  {where}")
+    print(f"kafkaroute {__version__} itself: {build_of('kafkaroute')}")
     return 0
+
+
+def _package(plugin: Plugin) -> str:
+    return plugin.value.partition(":")[0].partition(".")[0]

@@ -6,12 +6,14 @@ import io
 import json
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
 from kafkaroute import __version__
 from kafkaroute.cli import main
+from kafkaroute.moves.producing import lane
 
 DATA = Path(__file__).parent / "data"
 
@@ -144,11 +146,15 @@ def test_backends_lists_without_importing(capsys):
     assert [line.split()[:2] for line in lines] == [
         ["confluent-kafka", "kafkaroute-confluent"],
         ["kafka-python", "kafkaroute-kafka-python"],
+        ["kafkaroute", __version__],
     ]
+    build = "compiled" if lane.__file__.endswith(tuple(EXTENSION_SUFFIXES)) else "pure Python"
+    assert [line.endswith(f" {build}") for line in lines] == [True] * 3
     assert main(["backends", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == ["confluent-kafka", "kafka-python"]
-    assert set(rows[0]) == {"name", "distribution", "version", "value"}
+    assert set(rows[0]) == {"name", "distribution", "version", "value", "compiled"}
+    assert [row["compiled"] for row in rows] == [build == "compiled"] * 2
 
 
 def test_no_backend_installed(capsys, monkeypatch):
