@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from .backend.contract import DeliveryCallback, HeadersInput
 from .loose import Data, Number
@@ -18,6 +18,7 @@ _ANY: Final[Any] = -1
 _NOW: Final[Any] = 0
 
 
+@final
 class ChannelProducer:
     """One channel of a Producer: what ``producer.channel(name)`` returns."""
 

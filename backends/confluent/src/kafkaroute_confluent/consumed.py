@@ -7,7 +7,7 @@ deserializers put any object in the place of a key or a value.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import confluent_kafka
 
@@ -16,6 +16,7 @@ from kafkaroute.messages import Origin, accept_native
 __all__ = ["ConsumedMessage", "wrapped"]
 
 
+@final
 class ConsumedMessage:
     """Counts as :class:`kafkaroute.Message` without inheriting its fields. One is made for every
     message consumed, so it is as cheap as can be: no ``__init__`` (its two fields are set from

@@ -6,7 +6,7 @@ What the library hands over is not narrowed here (Any): compiled code checks wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, final
 
 from kafkaroute.messages import TIMESTAMP_NOT_AVAILABLE, Origin, accept_native
 
@@ -16,6 +16,7 @@ __all__ = ["UNKNOWN_TIME", "ConsumedMessage", "consumed", "read_epoch"]
 UNKNOWN_TIME: Final[Any] = (TIMESTAMP_NOT_AVAILABLE, -1)
 
 
+@final
 class ConsumedMessage:
     """Counts as :class:`kafkaroute.Message` without inheriting its fields, which compiled code would
     set much slower than its own. They are set from outside, one by one: a call with eleven arguments
