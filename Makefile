@@ -2,7 +2,7 @@
 # make scenarios: of these, the moves of docs/moves.md in small, on real Kafka.
 # make bench: what it costs (five minutes; wants a quiet machine; BENCH='--kafka' for a real Kafka).
 # make compiled: compiled wheels, installed in .venv-compiled (needs a C compiler, Python's headers).
-# make test-compiled: their tests; make ci: what CI runs.
+# make test-compiled: their tests; make bench COMPILED=1: what they cost; make ci: what CI runs.
 # Each needs Python 3.11+, make and a package index; they create .venv and install the rest.
 
 PYTHON ?= python3
@@ -82,8 +82,13 @@ test-compiled: .venv-compiled/made
 		tests/unit backends/confluent/tests backends/kafka_python/tests
 	$(COMPILED_ENV) $(COMPILED_BIN)/python -m pytest benchmarks/moves
 
+ifdef COMPILED
+bench: .venv/bench .venv-compiled/made
+	$(COMPILED_ENV) $(COMPILED_BIN)/python -m benchmarks.suite run $(BENCH)
+else
 bench: .venv/bench
 	$(BIN)/python -m benchmarks.suite run $(BENCH)
+endif
 
 lint: .venv/dev
 	$(BIN)/ruff check .

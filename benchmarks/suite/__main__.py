@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .compare import compare
 from .figure import Result
-from .machine import describe, load
+from .machine import build, describe, load
 from .publish import draw_all, publish
 from .runs import BrokenMeasurement
 from .servers import Servers
@@ -63,6 +63,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"no such group: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
     kind = "kafka" if options.kafka else "embedded"
+    if build() != "compiled":
+        kind += "-pure"
     out = options.out or RESULTS / ("tmp" if options.quick else "") / f"{kind}.json"
     with Servers(kafka=options.kafka) as servers:
         result = Result(describe(servers.kind))

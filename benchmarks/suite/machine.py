@@ -9,8 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe", "load"]
+from kafkaroute.compiled import build_of
 
+__all__ = ["build", "describe", "load"]
+
+_OURS = ("kafkaroute", "kafkaroute_confluent", "kafkaroute_kafka_python")
 _PACKAGES = (
     *("kafkaroute", "confluent-kafka", "kafka-python", "crc32c"),
     *("aiokafka", "faststream", "requests"),
@@ -26,8 +29,17 @@ def describe(broker: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "load before": load(),
+        "build": build(),
         "packages": ", ".join(_versions()),
     }
+
+
+def build() -> str:
+    """Of kafkaroute and its backends: ``compiled`` (wheels for a platform), or ``pure Python``."""
+    builds = {package: build_of(package) for package in _OURS}
+    if len(set(builds.values())) == 1:
+        return builds["kafkaroute"]
+    return ", ".join(f"{package}: {how}" for package, how in builds.items())
 
 
 def load() -> str:
