@@ -16,7 +16,7 @@ from .consumer_state import ConsumerState
 from .errors import KafkaException
 from .kept import Why
 from .members import Member
-from .messages import TopicPartition
+from .messages import TopicPartition, bare
 from .moves.consuming.awaiting import held_by_others
 from .moves.consuming.machine import ConsumerMoves
 from .moves.consuming.refusals import Refusals
@@ -239,14 +239,15 @@ class MovingCalls(ConsumerState):
         kept = self._moves.gate.came(member, partitions)
         kept += [(one, Why.AWAITED) for one in self._held_by_others(member, partitions)]
         kept += [(one, Why.REFUSED) for one in self._refusals.came(partitions, member.topics)]
-        context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
+        hidden = [one for one in partitions if one.topic in member.hidden]
+        context = Rebalance(member, hidden, unplaced=[o for o, why in kept if why is Why.UNPLACED])
         try:
             if shown := member.shown(partitions):
                 self._call(self._callbacks[0], context, shown)
         finally:
             if kept or context.hidden or member.kept.was_silent(partitions):
                 if not context.handled:
-                    everything = [TopicPartition(one.topic, one.partition) for one in partitions]
+                    everything = context.started(bare(one, one.topic) for one in partitions)
                     if _is_cooperative(member):
                         member.client.incremental_assign(everything)
                     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .members import Member
 from .messages import (
@@ -16,6 +16,9 @@ from .messages import (
 
 __all__ = ["Rebalance"]
 
+#: Offsets that leave it to the group where to start.
+_NOWHERE = frozenset({OFFSET_INVALID, OFFSET_STORED})
+
 
 class Rebalance:
     """The callback of one member.
@@ -24,6 +27,7 @@ class Rebalance:
         member: whose partitions come or go.
         hidden: partitions that come or go in the same rebalance, and which the application does
             not see as their channel is moving: they are treated as it treats the others.
+        unplaced: partitions of which kafkaroute says later where reading starts.
         told: the group gave or took nothing just now; the partitions have been there before, or
             stay, and only the application is told.
 
@@ -32,21 +36,41 @@ class Rebalance:
         chosen: partitions for which it said where to start.
     """
 
-    __slots__ = ("chosen", "handled", "hidden", "member", "told")
+    __slots__ = ("_unplaced", "chosen", "handled", "hidden", "member", "told")
 
     def __init__(
-        self, member: Member, hidden: Sequence[TopicPartition] = (), *, told: bool = False
+        self,
+        member: Member,
+        hidden: Sequence[TopicPartition] = (),
+        *,
+        unplaced: Iterable[TopicPartition] = (),
+        told: bool = False,
     ) -> None:
         self.member = member
-        self.hidden = list(hidden)
+        self._unplaced = {(one.topic, one.partition) for one in unplaced}
+        self.hidden = self.started(hidden)
         self.told = told
         self.handled = False
         self.chosen: list[TopicPartition] = []
 
+    def started(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """`partitions` as they are assigned, those that are not placed yet at an offset.
+
+        With none the client would look one up, and may find it after it was told another: librdkafka
+        (2.16, seen with a busy broker) then goes on at the end, half a second after a seek.
+        """
+        return [
+            TopicPartition(one.topic, one.partition, 0)
+            if one.offset in _NOWHERE and (one.topic, one.partition) in self._unplaced
+            else one
+            for one in partitions
+        ]
+
     def assign(self, partitions: Sequence[TopicPartition], *, incremental: bool) -> None:
         """As the application said, for this member."""
         share = self._share(partitions)
-        chosen = [one for one in share if one.offset not in {OFFSET_INVALID, OFFSET_STORED}]
+        chosen = [one for one in share if one.offset not in _NOWHERE]
+        share = self.started(share)
         if self.told:
             for one in chosen:
                 self.member.client.seek(one)

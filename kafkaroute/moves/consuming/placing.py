@@ -43,9 +43,11 @@ def put_to_start(stage: Stage) -> None:
         carried = stage.positions.get(one.partition, -1)
         if carried >= 0 and carried > one.offset:
             seeks.append(TopicPartition(one.topic, one.partition, carried))
-        elif one.offset < 0 and one.partition in stage.starts:
+        elif one.offset >= 0:
+            seeks.append(TopicPartition(one.topic, one.partition, one.offset))
+        elif one.partition in stage.starts:
             seeks.append(TopicPartition(one.topic, one.partition, stage.starts[one.partition]))
-        elif one.offset < 0:
+        else:
             unknown.append(one)
     starts = _starts(stage, unknown)
     for one in (*seeks, *starts):

@@ -6,14 +6,14 @@ deserializers put any object in the place of a key or a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, final
 
 import confluent_kafka
 
 from kafkaroute.messages import Origin, accept_native
 
-__all__ = ["ConsumedMessage", "wrapped"]
+__all__ = ["ConsumedMessage", "next_of", "wrapped"]
 
 
 @final
@@ -94,6 +94,17 @@ class ConsumedMessage:
 
 accept_native(message=confluent_kafka.Message)
 accept_native(message=ConsumedMessage)
+
+
+def next_of(natives: Iterator[Any], origins: Any) -> ConsumedMessage | None:
+    """The next of `natives`, with where it comes from; None at their end."""
+    native = next(natives, None)
+    if native is None:
+        return None
+    message = ConsumedMessage()
+    message._native = native
+    message._origin = origins.get(native.topic())
+    return message
 
 
 def _copied(native: Any, origin: Any) -> ConsumedMessage:

@@ -20,7 +20,7 @@ from kafkaroute.messages import (
 
 from .callbacks import Kept
 from .config import construct
-from .consumed import ConsumedMessage, wrapped
+from .consumed import next_of, wrapped
 from .errors import NATIVE_FAILURES, refused, translated
 from .fetching import Fetching
 from .forks import NativeConsumer, inherited, track
@@ -65,16 +65,12 @@ class ConfluentConsumer(BackendConsumer):
         except NATIVE_FAILURES as error:
             return self._raise(error)
 
-    # Reading. Each call makes one small object a message and nothing else.
+    # Reading. Each call makes one small object a message and nothing else; what it makes is
+    # registered as a Message.
 
     def fetched(self) -> Message | None:
         if self._fetching.until > monotonic():
-            native = next(self._waiting.rest, None)
-            if native is not None:
-                message = ConsumedMessage()
-                message._native = native
-                message._origin = self._origins.get(native.topic())
-                return message  # type: ignore[return-value]  # registered as a Message
+            return next_of(self._waiting.rest, self._origins)  # type: ignore[return-value]
         return None
 
     def ready(self) -> Message | None:
@@ -82,7 +78,7 @@ class ConfluentConsumer(BackendConsumer):
             return message
         self._call(self._fetching.ahead)
         self._kept.raise_kept()
-        return self._message(next(self._waiting.rest, None))
+        return next_of(self._waiting.rest, self._origins)  # type: ignore[return-value]
 
     def poll(self, timeout: float) -> Message | None:
         if len(self._waiting):
@@ -92,15 +88,7 @@ class ConfluentConsumer(BackendConsumer):
         found = [] if native is None else [native]
         self._safe(found)
         self._waiting.handed_out(found)
-        return self._message(native)
-
-    def _message(self, native: Any) -> Message | None:
-        if native is None:
-            return None
-        message = ConsumedMessage()
-        message._native = native
-        message._origin = self._origins.get(native.topic())
-        return message  # type: ignore[return-value]  # registered as a Message
+        return next_of(iter(found), self._origins)  # type: ignore[return-value]
 
     def consume(self, num_messages: int, timeout: float) -> list[Message]:
         waiting = self._waiting
