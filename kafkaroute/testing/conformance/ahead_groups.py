@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import pytest
 
@@ -81,30 +83,33 @@ class _Member:
         """One call, and a look at what it brought."""
         how = _CHANCE.randrange(4)
         if how == 0:
-            found = self.consumer.consume(3, seconds)
+            found = self.consumer.consume(1, seconds)
+            message = found[0] if found else None
+        elif how == 1:
+            message = self.consumer.poll(seconds)
         else:
-            message = (
-                self._kit.next(self.consumer, seconds) if how > 1 else self.consumer.poll(seconds)
-            )
-            found = [] if message is None else [message]
-        for message in found:
-            assert message.error() is None, message.error()
-            key = (message.topic() or "", message.partition() or 0)
-            assert how == 0 or key in self.owned, f"{key} is not owned"
-            self._handed[key] = (message.offset() or 0) + 1
-            self._log.append(message)
-        assert self._wrong == []
+            message = self._kit.next(self.consumer, seconds)
+        self._note(message)
 
     def turn_slowly(self) -> None:
         """As an application that reads by ready() and works on what it got."""
-        message = self.consumer.ready()
+        self._note(self.consumer.ready())
+        time.sleep(_WORK)
+
+    def catch_up(self) -> None:
+        """As an application that works on something else, and then reads all that is there."""
+        time.sleep(0.02)
+        self._note(message := self.consumer.ready())
+        while message is not None:
+            self._note(message := self.consumer.ready())
+
+    def _note(self, message: Message | None) -> None:
         if message is not None:
             assert message.error() is None, message.error()
-            self._handed[message.topic() or "", message.partition() or 0] = (
-                message.offset() or 0
-            ) + 1
+            key = (message.topic() or "", message.partition() or 0)
+            assert key in self.owned, f"{key} is not owned"
+            self._handed[key] = (message.offset() or 0) + 1
             self._log.append(message)
-        time.sleep(_WORK)
         assert self._wrong == []
 
     def close(self) -> None:
@@ -120,6 +125,47 @@ def _turn_until(condition: Callable[[], object], *members: _Member, pace: float 
         for member in members:
             member.turn()
         time.sleep(pace)
+
+
+def _shared(*members: _Member) -> bool:
+    return all(len(member.owned) == 2 for member in members)
+
+
+def _catch_up_until(condition: Callable[[], object], *members: _Member) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"did not happen within {PATIENCE:.0f} s")
+        for member in members:
+            member.catch_up()
+
+
+class _Load:
+    """Writes to each of four partitions, some hundred messages a second, on a thread of its own."""
+
+    def __init__(self, kit: Kit) -> None:
+        self.topic = kit.topic(4)
+        self.count = 0
+        self._producer = kit.producer({"linger.ms": 0, "enable.idempotence": True})
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        send = self._producer.sender(self.topic)
+        while not self._over.wait(0.002):
+            for partition in range(4):
+                send(b"v", None, partition)
+            self.count += 1
+            self._producer.poll(0)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        assert self._producer.flush(PATIENCE) == 0
 
 
 def _whole(partitions: int, count: int) -> dict[int, list[int]]:
@@ -151,6 +197,27 @@ class AheadGroupTests:
         _turn_until(lambda: len(log) >= 2400, first)
         kit.expect_nothing(first.consumer, 0.3)
         assert runs(log) == _whole(4, 600)
+
+    @needs(ClusterFeature.SEVERAL_MEMBERS)
+    @pytest.mark.parametrize("strategy", _STRATEGIES)
+    def test_member_joins_and_leaves_while_more_is_written(self, kit: Kit, strategy: str) -> None:
+        """Messages and the word of a rebalance come by one call."""
+        _needs_cooperation(kit, strategy)
+        group, log = kit.name("g"), list[Message]()
+        settings = {"partition_assignment_strategy": strategy}
+        with _Load(kit) as load:
+            first = _Member(kit, group, log, **settings)
+            first.subscribe(load.topic)
+            _catch_up_until(lambda: len(first.owned) == 4, first)
+            for _ in range(3):
+                second = _Member(kit, group, log, **settings)
+                second.subscribe(load.topic)
+                _catch_up_until(partial(_shared, first, second), first, second)
+                second.close()
+                _catch_up_until(lambda: len(first.owned) == 4, first)
+        _turn_until(lambda: len(log) >= 4 * load.count, first)
+        kit.expect_nothing(first.consumer, 0.3)
+        assert runs(log) == _whole(4, load.count)
 
     @needs(ClusterFeature.SEVERAL_MEMBERS)
     @pytest.mark.parametrize("strategy", _STRATEGIES)
