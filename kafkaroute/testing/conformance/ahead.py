@@ -243,6 +243,37 @@ class AheadTests:
         assert kit.event(consumer, KafkaError._PARTITION_EOF).offset() == 11
         assert consumer.position(parts(topic, [0]))[0].offset == 11
 
+    @needs(ClusterFeature.ISOLATION)
+    @requires(Capability.TRANSACTIONS)
+    def test_end_behind_a_marker_counts_while_more_waits(self, kit: Kit) -> None:
+        topic = kit.topic(2)
+        here = parts(topic, [0])
+        producer = kit.producer({"transactional.id": kit.name("tx"), "linger.ms": 0})
+        producer.init_transactions(PATIENCE)
+        for _ in range(20):
+            kit.write(topic, [b"x" * 100] * 20, partition=1)
+        # So little at once that the end of one partition comes among the messages of the other.
+        settings = {"enable.partition.eof": True, "max.partition.fetch.bytes": 5000}
+        consumer = kit.consumer({**_MANUAL, **settings})
+        for _ in range(2):  # each with a marker after its messages, and an end behind that
+            producer.begin_transaction()
+            for _ in range(2):
+                producer.sender(topic)(b"v", None, 0)
+            producer.commit_transaction(PATIENCE)
+            if not consumer.assignment():
+                consumer.assign(parts(topic, [0, 1]))
+            time.sleep(0.5)
+        end = -1
+        while end < 6:
+            event = kit.event(consumer, KafkaError._PARTITION_EOF)
+            if event.partition() == 0:
+                end = event.offset() or 0
+                assert consumer.position(here)[0].offset == end
+                consumer.ready()
+                assert consumer.position(here)[0].offset >= end
+        consumer.commit(None, False)
+        assert consumer.committed(here, PATIENCE)[0].offset == 6
+
     # Pause, resume and seek while much waits.
 
     @pytest.mark.parametrize("call", CALLS)
