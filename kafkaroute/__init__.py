@@ -12,12 +12,12 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .channel import Channel as Channel
-    from .consumer import Consumer as Consumer
+    from .consumer.consumer import Consumer as Consumer
     from .errors import *  # noqa: F403
+    from .events import *  # noqa: F403
     from .messages import *  # noqa: F403
-    from .moves.events import *  # noqa: F403
     from .policy import Policy as Policy
-    from .producer import Producer as Producer
+    from .producer.producer import Producer as Producer
     from .resolver import resolve as resolve
     from .resolver import schema_registry as schema_registry
     from .route import Route as Route
@@ -55,7 +55,7 @@ _HOMES = {
         "Message",
         "TopicPartition",
     ),
-    "moves.events": ("Phase", "RouteChange", "RouteStatus", "Spot"),
+    "events": ("Phase", "RouteChange", "RouteStatus", "Spot"),
     "policy": ("Policy",),
     "producer": ("Producer",),
     "resolver": ("resolve", "schema_registry"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .catalog.shared import acquire_cache, release_cache
+from .catalog.cache.shared import acquire_cache, release_cache
 from .errors import ChannelNotFound
 from .route import Route, masked_registry
 from .settings import Settings

@@ -10,8 +10,8 @@ from weakref import WeakMethod
 from .backend.contract import Backend, Capability
 from .backend.registry import choose_backend, get_backend
 from .backend.settings_keys import ConfigValue
-from .catalog.cache import ErrorListener, RouteCache, RouteListener
-from .catalog.shared import acquire_cache, release_cache
+from .catalog.cache.cache import ErrorListener, RouteCache, RouteListener
+from .catalog.cache.shared import acquire_cache, release_cache
 from .channel import Channel
 from .errors import ChannelInvalid
 from .forking import abandon

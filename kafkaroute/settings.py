@@ -28,7 +28,7 @@ from .oauth import OAuth
 from .policy import Policy
 
 if TYPE_CHECKING:
-    from .moves.events import RouteChange
+    from .events import RouteChange
 
 __all__ = ["Settings"]
 

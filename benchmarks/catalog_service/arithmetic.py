@@ -21,11 +21,11 @@ from pathlib import Path
 import uvicorn
 
 from kafkaroute import Settings
-from kafkaroute.catalog.cache import RouteCache
+from kafkaroute.catalog.cache.cache import RouteCache
 from kafkaroute.catalog.http import HttpCatalog
 from kafkaroute.server.app import CatalogApp
 from kafkaroute.server.connection import served_by
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 from . import serving
 

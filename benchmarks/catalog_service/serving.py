@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kafkaroute.catalog.passwords import hash_password
+from kafkaroute.rules.passwords import hash_password
 
 HERE = Path(__file__).parent
 PASSWORD = "a password that only this benchmark uses"

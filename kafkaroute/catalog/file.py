@@ -17,14 +17,14 @@ from ..errors import (
     ConfigurationError,
 )
 from ..route import Route
+from ..rules.secrets.stores import SecretUnavailable
 from .answer import route_from_answer
 from .contract import Catalog, Lookup
 from .query import flattened
-from .secret_stores import SecretUnavailable
 
 if TYPE_CHECKING:
+    from ..rules.passwords import Authenticator
     from ..settings import Settings
-    from .passwords import Authenticator
 
 __all__ = ["FileCatalog"]
 
@@ -44,7 +44,7 @@ class FileCatalog(Catalog):
 
     def __init__(self, settings: Settings) -> None:
         # Deferred: needs PyYAML and google-re2, which are extras.
-        from .rules_file import RulesFile
+        from ..rules.file import RulesFile
 
         self._path = _path(settings.service_gateway_uri)
         self._rules_file = RulesFile(self._path)
@@ -57,7 +57,7 @@ class FileCatalog(Catalog):
         self._client_id = settings.client_id
 
     def lookup(self, question: Lookup) -> Route | None:
-        from .rules import answer
+        from ..rules.answer import answer
 
         self._rules_file.refresh()
         rules, authenticator = self._rules_file.current

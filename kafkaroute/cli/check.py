@@ -30,13 +30,13 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.schema:
         sys.stdout.write(
-            files("kafkaroute.catalog").joinpath("rules.schema.json").read_text(encoding="utf-8")
+            files("kafkaroute.rules").joinpath("rules.schema.json").read_text(encoding="utf-8")
         )
         return 0
     if options.rules is None:
         raise ConfigurationError("check needs the path of a rules file")
-    from ..catalog import rules_loader  # noqa: F401  # says which extra is missing
-    from ..catalog.rules_check import check_rules
+    from ..rules import loader as rules_loader  # noqa: F401  # says which extra is missing
+    from ..rules.check import check_rules
 
     try:
         text = Path(options.rules).read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(_options: argparse.Namespace) -> int:
-    from ..catalog.passwords import hash_password
+    from ..rules.passwords import hash_password
 
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")

@@ -32,8 +32,8 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..catalog import rules_loader  # noqa: F401  # says which extra is missing
-    from ..catalog.kong.convert import convert
+    from ..rules import loader as rules_loader  # noqa: F401  # says which extra is missing
+    from .kong.convert import convert
 
     try:
         text = Path(options.kong).read_text(encoding="utf-8")

@@ -49,9 +49,9 @@ def add_parser(commands: Any) -> None:
 
 
 def _put(options: argparse.Namespace) -> int:
-    from ..catalog import rules_loader
-    from ..catalog.rules_check import check_rules
-    from ..server import postgres
+    from ..rules import loader as rules_loader
+    from ..rules.check import check_rules
+    from ..server.stores import postgres
 
     database = postgres.Database(options.url)
     given = rules_loader.read_document(options.rules)
@@ -94,8 +94,8 @@ def _told(database: Any) -> Iterator[Any]:
     """A connection; the database's errors are told without what they may quote."""
     import psycopg
 
-    from ..server import postgres
-    from ..server.store import StoreUnavailable
+    from ..server.stores import postgres
+    from ..server.stores.store import StoreUnavailable
 
     try:
         with database.connect() as connection:
@@ -106,8 +106,8 @@ def _told(database: Any) -> Iterator[Any]:
 
 def _with_moves_of(newest: str, given: str, kept: list[str]) -> str:
     """`given` with the moves in `newest` of which it says nothing."""
-    from ..catalog.rules_edit import moves_in, with_move
-    from ..catalog.rules_model import channel_key
+    from ..rules.edit import moves_in, with_move
+    from ..rules.model import channel_key
 
     kept.clear()
     own = {channel_key(channel) for channel, _ in moves_in(given)}
@@ -119,7 +119,7 @@ def _with_moves_of(newest: str, given: str, kept: list[str]) -> str:
 
 
 def _get(options: argparse.Namespace) -> int:
-    from ..server import postgres
+    from ..server.stores import postgres
 
     with _told(postgres.Database(options.url)) as connection:
         found = postgres.document(connection, options.version)
@@ -130,7 +130,7 @@ def _get(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
-    from ..server import postgres
+    from ..server.stores import postgres
 
     with _told(postgres.Database(options.url)) as connection:
         found = postgres.versions(connection, options.limit)

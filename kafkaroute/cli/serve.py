@@ -74,9 +74,9 @@ def run(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace, uvicorn: Any) -> int:
     from ..server.app import CatalogApp
     from ..server.audit import AuditFile, AuditLog
+    from ..server.auth.tls import tls_settings
     from ..server.connection import served_by
-    from ..server.stores import open_store
-    from ..server.tls import tls_settings
+    from ..server.stores.stores import open_store
 
     tls = tls_settings(options.tls_cert, options.tls_key, options.tls_client_ca)
     store = open_store(options.rules, history=options.history)

@@ -11,17 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from ..catalog.rules import credentials_of
-from ..catalog.rules_edit import with_move
-from ..catalog.rules_loader import parse_rules
-from ..catalog.rules_model import Asked, Cluster, Rules, Target, plain_uri, valid_topic
-from ..catalog.rules_places import Place, Routing, place_of, same_place
 from ..channel import Channel
 from ..errors import ChannelInvalid, ConfigurationError
+from ..rules.answer import credentials_of
+from ..rules.edit import with_move
+from ..rules.loader import parse_rules
+from ..rules.model import Asked, Cluster, Rules, Target, plain_uri, valid_topic
+from ..rules.places import Place, Routing, place_of, same_place
 from .http import Refused, Request, Response, answered, problem
 from .seen import Sighting
 from .sightings import Sightings
-from .store import NotWritable, RulesStore, State, VersionConflict
+from .stores.store import NotWritable, RulesStore, State, VersionConflict
 
 __all__ = ["Moves"]
 

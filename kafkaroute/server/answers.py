@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from ..catalog.rules import told_answer
-from ..catalog.rules_model import Rules
-from ..catalog.secret_refs import secret_changes
+from ..rules.answer import told_answer
+from ..rules.model import Rules
+from ..rules.secrets.refs import secret_changes
 from .http import JSON, Header, Identity, Request, Response
-from .store import State
+from .stores.store import State
 
 __all__ = ["Answers", "Rendered", "plain_query"]
 

@@ -9,18 +9,18 @@ from functools import partial
 
 from .admin import Moves
 from .answers import Answers
-from .authentication import Authentication
+from .auth.authentication import Authentication
+from .auth.identity import RequestAuthenticator
 from .failures import told_without_texts
 from .health import Probes
 from .http import Identity, Message, Receive, Refused, Request, Response, Send, problem
-from .identity import RequestAuthenticator
 from .openapi import described
 from .pages.handler import Page, wants_page
 from .routing import Access, Endpoint, Routes
 from .secret_keeper import keep_secrets
 from .seen import SeenCallers
 from .sightings import Sightings
-from .store import RulesStore, State
+from .stores.store import RulesStore, State
 from .waiting import LongPolls, wanted_wait
 
 __all__ = ["CatalogApp", "Observer"]

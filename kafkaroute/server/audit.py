@@ -15,7 +15,7 @@ from json.encoder import encode_basestring_ascii as _text
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
-from ..catalog.rules import Told
+from ..rules.answer import Told
 from .http import Request, Response
 
 __all__ = ["AuditFile", "AuditLog"]

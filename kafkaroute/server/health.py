@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .http import Request, Response, answered
-from .store import RulesStore
+from .stores.store import RulesStore
 
 __all__ = ["Probes"]
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..catalog.rules import Told
+from ..rules.answer import Told
 
 __all__ = [
     "MAX_BODY_BYTES",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ..catalog.secret_refs import prefetch
+from ..rules.secrets.refs import prefetch
 from .failures import told_without_texts
-from .store import RulesStore
+from .stores.store import RulesStore
 
 __all__ = ["keep_secrets"]
 

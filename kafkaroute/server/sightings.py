@@ -8,12 +8,12 @@ import time
 from itertools import islice
 from urllib.parse import unquote_plus
 
-from ..catalog.rules import Told
-from ..catalog.rules_model import plain_uri
 from ..channel import Channel
+from ..rules.answer import Told
+from ..rules.model import plain_uri
 from .http import Request, Response
 from .seen import MAX_CLIENT_ID, SeenCallers, Sighting
-from .store import RulesStore
+from .stores.store import RulesStore
 
 __all__ = ["Sightings"]
 

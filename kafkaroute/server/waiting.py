@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 
 from .answers import Answers, Rendered, plain_query
+from .auth.identity import RequestAuthenticator
 from .http import Request, Response
-from .identity import RequestAuthenticator
-from .store import State
+from .stores.store import State
 
 __all__ = ["MAX_WAIT", "LongPolls", "wanted_wait"]
 

@@ -8,16 +8,16 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..consumer import Consumer
+from ..consumer.consumer import Consumer
 from ..errors import ClosedError, KafkarouteError
+from ..events import Phase
 from ..messages import KafkaError, Message, TopicPartition
-from ..moves.events import Phase
 from .payload import Payload
 from .readings import LATE, Batch, ReadingsFile, identity, position
 from .talk import Talk
 
 if TYPE_CHECKING:
-    from ..moves.events import RouteChange
+    from ..events import RouteChange
 
 __all__ = ["ConsumerWork"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ClosedError, KafkarouteError
 from ..messages import KafkaError, Message
-from ..producer import Producer
+from ..producer.producer import Producer
 from .payload import Payload, key_name
 from .talk import Talk
 

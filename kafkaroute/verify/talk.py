@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..moves.events import RouteChange
+    from ..events import RouteChange
 
 __all__ = ["Talk"]
 

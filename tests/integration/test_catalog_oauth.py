@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from kafkaroute import Settings
+from kafkaroute.catalog.cache.shared import acquire_cache, release_cache
 from kafkaroute.catalog.contract import Lookup
 from kafkaroute.catalog.http import HttpCatalog
-from kafkaroute.catalog.shared import acquire_cache, release_cache
 from kafkaroute.channel import Channel
 from kafkaroute.errors import CatalogUnauthorized, CatalogUnavailable, ConfigurationError
 from kafkaroute.testing.catalog_stub import CatalogStub, Fault

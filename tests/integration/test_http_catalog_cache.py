@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kafkaroute.catalog.cache import RouteCache
+from kafkaroute.catalog.cache.cache import RouteCache
+from kafkaroute.catalog.cache.snapshot import Snapshot
 from kafkaroute.catalog.loader import open_catalog
-from kafkaroute.catalog.snapshot import Snapshot
 from kafkaroute.errors import CatalogError, CatalogUnavailable
 from kafkaroute.settings import Settings
 from kafkaroute.testing.catalog_stub import CatalogStub, Fault

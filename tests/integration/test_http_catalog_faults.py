@@ -10,9 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from kafkaroute.catalog import transport
 from kafkaroute.catalog.contract import Lookup
-from kafkaroute.catalog.http import HttpCatalog
+from kafkaroute.catalog.http import HttpCatalog, transport
 from kafkaroute.channel import Channel
 from kafkaroute.errors import (
     CatalogAnswerInvalid,

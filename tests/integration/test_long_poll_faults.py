@@ -5,7 +5,7 @@ import time
 import pytest
 
 from kafkaroute import Settings
-from kafkaroute.catalog.cache import RouteCache
+from kafkaroute.catalog.cache.cache import RouteCache
 from kafkaroute.catalog.http import HttpCatalog
 from kafkaroute.testing.catalog_stub import CatalogStub, Fault
 

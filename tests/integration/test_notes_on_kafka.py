@@ -6,9 +6,16 @@ import time
 import pytest
 
 from kafkaroute.backend.registry import get_backend
+from kafkaroute.consumer.moving.hold_notes import EarlyNote
+from kafkaroute.consumer.moving.notes import (
+    Note,
+    NoteState,
+    former,
+    own_metadata,
+    summary,
+    with_note,
+)
 from kafkaroute.messages import TopicPartition
-from kafkaroute.moves.consuming.early_note import EarlyNote
-from kafkaroute.moves.notes import Note, NoteState, former, own_metadata, summary, with_note
 from kafkaroute.testing.cluster import unique_name
 
 pytestmark = pytest.mark.kafka

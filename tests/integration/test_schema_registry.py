@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import kafkaroute
-from kafkaroute.catalog.shared import acquire_cache, release_cache
+from kafkaroute.catalog.cache.shared import acquire_cache, release_cache
 from kafkaroute.errors import CatalogAnswerInvalid, ChannelNotFound, RouteRejected
 from kafkaroute.testing.catalog_stub import CatalogStub
 

@@ -7,9 +7,9 @@ import confluent_kafka
 import pytest
 
 from kafkaroute.backend.registry import get_backend
+from kafkaroute.consumer.moving.drainage.looks import Ends
+from kafkaroute.consumer.moving.drainage.scout import Scout
 from kafkaroute.messages import TopicPartition
-from kafkaroute.moves.drainage import Ends
-from kafkaroute.moves.scout import Scout
 from kafkaroute.testing.cluster import unique_name
 
 pytestmark = pytest.mark.kafka
@@ -182,7 +182,7 @@ def test_a_trimmed_topic(old):
 
 
 def test_a_message_that_was_found_and_then_removed(old, monkeypatch):
-    monkeypatch.setattr("kafkaroute.moves.gap_reader._BELIEVED", 0.0)
+    monkeypatch.setattr("kafkaroute.consumer.moving.drainage.gap_reader._BELIEVED", 0.0)
     old.write(3)
     scout = old.scout()
     assert not only(scout.look(old.topic, 5)).drained

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from kafkaroute.catalog.secret_refs import prefetch
+from kafkaroute.rules.secrets.refs import prefetch
 from kafkaroute.server import answers
 from kafkaroute.server.answers import Answers
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 QUERY = b"config_profile=any&channel=kafka%3A%2F%2Fexample.com%2Forders%2Feu"
 BILLING = ("billing", "billing-pass")

@@ -21,8 +21,8 @@ from kafkaroute.catalog.http import HttpCatalog
 from kafkaroute.channel import Channel
 from kafkaroute.errors import CatalogUnauthorized, CatalogUnavailable, ChannelNotFound
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.file_store import FileStore
-from kafkaroute.server.tls import tls_settings
+from kafkaroute.server.auth.tls import tls_settings
+from kafkaroute.server.stores.file_store import FileStore
 
 ORDERS = "kafka://h/orders"
 REST = """

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from kafkaroute.catalog.rules_model import Asked
 from kafkaroute.channel import Channel
 from kafkaroute.errors import ConfigurationError
-from kafkaroute.server import journal
-from kafkaroute.server.file_store import FileStore
-from kafkaroute.server.store import NotWritable
+from kafkaroute.rules.model import Asked
+from kafkaroute.server.stores import journal
+from kafkaroute.server.stores.file_store import FileStore
+from kafkaroute.server.stores.store import NotWritable
 
 EU = Channel.parse("kafka://example.com/orders/eu")
 
@@ -156,7 +156,7 @@ def test_a_change_that_cannot_be_written(rules_path, rules_text, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kafkaroute.server.file_store.os.fsync", full)
+    monkeypatch.setattr("kafkaroute.server.stores.file_store.os.fsync", full)
     with pytest.raises(NotWritable, match="No space left"):
         store.change(lambda text: text + "# more\n", author="ops")
     assert rules_path.read_text() == rules_text

@@ -9,7 +9,7 @@ import pytest
 
 from kafkaroute.server import answers
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 from kafkaroute.server.waiting import MAX_WAIT, wanted_wait
 
 EU = "config_profile=any&channel=kafka%3A%2F%2Fexample.com%2Forders%2Feu"

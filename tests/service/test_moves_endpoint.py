@@ -9,7 +9,7 @@ import pytest
 
 from kafkaroute.cli import main
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 EU = "kafka://example.com/orders/eu"
 QUERY = "config_profile=any&channel=kafka%3A%2F%2Fexample.com%2Forders%2Feu"
@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_written(post, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("kafkaroute.server.file_store.os.fsync", refuse)
+    monkeypatch.setattr("kafkaroute.server.stores.file_store.os.fsync", refuse)
     reply = post({"channel": EU, "cluster": "west"})
     assert reply.status == 409
     assert "cannot be written: Permission denied" in reply.body["message"]

@@ -9,12 +9,12 @@ import time
 import pytest
 
 from kafkaroute import Settings
-from kafkaroute.catalog.cache import RouteCache
+from kafkaroute.catalog.cache.cache import RouteCache
+from kafkaroute.catalog.cache.long_polls import MOST_WAITING
 from kafkaroute.catalog.http import HttpCatalog
-from kafkaroute.catalog.long_polls import MOST_WAITING
 from kafkaroute.errors import CatalogUnavailable
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 EU = "kafka://example.com/orders/eu"
 US = "kafka://example.com/orders/us"

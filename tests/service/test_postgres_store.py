@@ -8,16 +8,16 @@ import time
 
 import pytest
 
-from kafkaroute.catalog.rules_model import Asked
 from kafkaroute.channel import Channel
 from kafkaroute.errors import ConfigurationError
-from kafkaroute.server import postgres as table
-from kafkaroute.server import postgres_store
+from kafkaroute.rules.model import Asked
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.postgres import Database
-from kafkaroute.server.postgres_store import PostgresStore
 from kafkaroute.server.seen import Sighting
-from kafkaroute.server.store import NotWritable, StoreUnavailable, VersionConflict
+from kafkaroute.server.stores import postgres as table
+from kafkaroute.server.stores import postgres_store
+from kafkaroute.server.stores.postgres import Database
+from kafkaroute.server.stores.postgres_store import PostgresStore
+from kafkaroute.server.stores.store import NotWritable, StoreUnavailable, VersionConflict
 
 EU = Channel.parse("kafka://example.com/orders/eu")
 QUERY = "config_profile=any&channel=kafka%3A%2F%2Fexample.com%2Forders%2Feu"

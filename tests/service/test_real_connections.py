@@ -10,7 +10,7 @@ import uvicorn
 
 from kafkaroute.server.app import CatalogApp
 from kafkaroute.server.connection import served_by
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 QUERY = "config_profile=any&channel=kafka%3A%2F%2Fexample.com%2Forders%2Feu"
 HEAD = "Authorization: Basic " + base64.b64encode(b"billing:billing-pass").decode()

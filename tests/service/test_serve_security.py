@@ -22,7 +22,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from kafkaroute.cli import main
 from kafkaroute.errors import ConfigurationError
-from kafkaroute.server.tls import tls_settings
+from kafkaroute.server.auth.tls import tls_settings
 
 BAR = "config_profile=p&channel=kafka%3A%2F%2Fh%2Forders"
 REST = """

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from kafkaroute.catalog.passwords import Authenticator
-from kafkaroute.catalog.rules_loader import parse_rules
-from kafkaroute.server.authentication import Authentication
-from kafkaroute.server.bearer import BearerTokens
+from kafkaroute.rules.loader import parse_rules
+from kafkaroute.rules.passwords import Authenticator
+from kafkaroute.server.auth.authentication import Authentication
+from kafkaroute.server.auth.bearer import BearerTokens
+from kafkaroute.server.auth.jwks import IssuerKeys
 from kafkaroute.server.http import Refused, Request
-from kafkaroute.server.jwks import IssuerKeys
 
 REST = """
 clusters: [{name: c, connection: {bootstrap.servers: "b:1"}, rules: []}]

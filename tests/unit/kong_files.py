@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from kafkaroute.catalog.rules import answer
-from kafkaroute.catalog.rules_loader import parse_rules
+from kafkaroute.rules.answer import answer
+from kafkaroute.rules.loader import parse_rules
 
 DATA = Path(__file__).parent / "data"
 KONG = (DATA / "kong.yml").read_text()

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from kafkaroute import KafkaError, Phase, Producer
-from kafkaroute.moves.producing import strays
+from kafkaroute.producer.moving import strays
 
 A, A2, B, C = "kafka://x/a", "kafka://x/a/two", "kafka://x/b", "kafka://x/c"
 TIMED_OUT = KafkaError._MSG_TIMED_OUT

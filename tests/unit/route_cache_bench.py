@@ -2,8 +2,8 @@
 
 import pytest
 
-from kafkaroute.catalog.cache import RouteCache
-from kafkaroute.catalog.refresher import Refresher
+from kafkaroute.catalog.cache.cache import RouteCache
+from kafkaroute.catalog.cache.refresher import Refresher
 from kafkaroute.errors import CatalogUnavailable
 from kafkaroute.testing.scripted_catalog import FakeClock, ScriptedCatalog, route_to
 

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from kafkaroute.catalog import secret_refs
-from kafkaroute.catalog.rules_loader import parse_rules
-from kafkaroute.catalog.secret_cache import SecretCache
+from kafkaroute.rules.loader import parse_rules
+from kafkaroute.rules.secrets import refs as secret_refs
+from kafkaroute.rules.secrets.cache import SecretCache
 
 QUERY = [("config_profile", "p"), ("channel", "kafka://h/orders")]
 
@@ -127,7 +127,7 @@ def vault(monkeypatch):
 @pytest.fixture(autouse=True)
 def _close_sessions(monkeypatch):
     """hvac keeps its connections until the process ends."""
-    from kafkaroute.catalog import secret_vault
+    from kafkaroute.rules.secrets import vault as secret_vault
 
     made = []
     original = secret_vault._logged_in

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from kafkaroute.catalog.cache import RouteCache
-from kafkaroute.catalog.refresher import Refresher
-from kafkaroute.catalog.snapshot import Snapshot
+from kafkaroute.catalog.cache.cache import RouteCache
+from kafkaroute.catalog.cache.refresher import Refresher
+from kafkaroute.catalog.cache.snapshot import Snapshot
 from kafkaroute.errors import (
     CatalogUnavailable,
 )

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from kafkaroute import Phase
-from kafkaroute.moves.notes import Note, NoteState
+from kafkaroute.consumer.moving.notes import Note, NoteState
 
 from . import moves_world
 from .moves_world import Y, values

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from kafkaroute.catalog.answer import answer_from_route, route_from_answer
-from kafkaroute.catalog.cache_control import cache_control
+from kafkaroute.catalog.http.http_catalog import cache_control
 from kafkaroute.channel import Channel
 from kafkaroute.errors import CatalogAnswerInvalid, ChannelNotFound
 

@@ -13,7 +13,7 @@ import pytest
 
 from kafkaroute import __version__
 from kafkaroute.cli import main
-from kafkaroute.moves.producing import lane
+from kafkaroute.producer import sender as lane
 
 DATA = Path(__file__).parent / "data"
 
@@ -164,7 +164,7 @@ def test_no_backend_installed(capsys, monkeypatch):
 
 
 def test_hash_password(capsys, monkeypatch):
-    from kafkaroute.catalog.passwords import hash_problem
+    from kafkaroute.rules.passwords import hash_problem
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("open sesame\n"))
     assert main(["hash-password"]) == 0

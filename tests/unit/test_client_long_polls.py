@@ -5,11 +5,11 @@ from collections import Counter
 import pytest
 
 from kafkaroute import ConfigurationError, Settings
-from kafkaroute.catalog.asker import Asker
-from kafkaroute.catalog.cache import RouteCache
-from kafkaroute.catalog.health import Health
-from kafkaroute.catalog.long_polls import LongPolls
-from kafkaroute.catalog.refresher import Refresher
+from kafkaroute.catalog.cache.asker import Asker
+from kafkaroute.catalog.cache.cache import RouteCache
+from kafkaroute.catalog.cache.health import Health
+from kafkaroute.catalog.cache.long_polls import LongPolls
+from kafkaroute.catalog.cache.refresher import Refresher
 from kafkaroute.errors import (
     CatalogAnswerInvalid,
     CatalogUnauthorized,

@@ -13,10 +13,10 @@ import pytest
 
 from kafkaroute import KafkaError, Message
 from kafkaroute.backend.contract import NativeSender
-from kafkaroute.channel_producer import ChannelProducer
 from kafkaroute.compiled import build_of, compiled_modules
-from kafkaroute.moves.producing.lane import Lane
-from kafkaroute.moves.producing.tracker import Tracker
+from kafkaroute.producer.channel_producer import ChannelProducer
+from kafkaroute.producer.reports import Tracker
+from kafkaroute.producer.sender import Lane
 
 from . import producer_world
 from .producer_world import A
@@ -182,7 +182,7 @@ def test_what_a_callback_raises_is_raised_where_it_is_reported(code):
             message[3](error, Message("t", 0, 0, b"k", b"v", error=error, latency=0.0))
         frames = traceback.extract_tb(caught.value.__traceback__)
         assert frames[-1].name == "failing"
-        assert any(frame.filename.endswith(("lane.py", "tracker.py")) for frame in frames)
+        assert any(frame.filename.endswith(("sender.py", "reports.py")) for frame in frames)
         assert caught.value.__cause__ is None
         assert caught.value.__context__ is None
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kafkaroute import Message
-from kafkaroute.catalog.rules import answer
-from kafkaroute.catalog.rules_loader import parse_rules
+from kafkaroute.rules.answer import answer
+from kafkaroute.rules.loader import parse_rules
 
 ROOT = Path(__file__).parents[2]
 

@@ -149,7 +149,7 @@ def test_missing_packages_say_how_to_get_them(rules_path, monkeypatch, package):
     import sys
 
     for name in list(sys.modules):
-        if name.startswith("kafkaroute.catalog.rules") or name == "kafkaroute.catalog.yaml_nodes":
+        if name.startswith("kafkaroute.rules."):
             monkeypatch.delitem(sys.modules, name)
     real = builtins.__import__
 

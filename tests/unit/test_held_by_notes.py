@@ -4,12 +4,11 @@ import time
 from types import SimpleNamespace
 
 from kafkaroute import KafkaError, KafkaException, TopicPartition
+from kafkaroute.consumer.moving.awaiting import held_by_others
+from kafkaroute.consumer.moving.hold_notes import EarlyNote, Noting
+from kafkaroute.consumer.moving.notes import Note, NoteState, former
+from kafkaroute.consumer.moving.stages import Stage, State
 from kafkaroute.messages import ClusterMetadata, PartitionMetadata, TopicMetadata
-from kafkaroute.moves.consuming.awaiting import held_by_others
-from kafkaroute.moves.consuming.early_note import EarlyNote
-from kafkaroute.moves.consuming.noting import Noting
-from kafkaroute.moves.consuming.stages import Stage, State
-from kafkaroute.moves.notes import Note, NoteState, former
 from kafkaroute.router import Place
 from kafkaroute.testing.scripted_catalog import route_to
 

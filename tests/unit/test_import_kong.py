@@ -6,12 +6,12 @@ import stat
 
 import pytest
 
-from kafkaroute.catalog.kong.convert import convert
-from kafkaroute.catalog.kong.lua_functions import LuaFunctionError, pieces, template
-from kafkaroute.catalog.passwords import Authenticator
-from kafkaroute.catalog.rules import answer
-from kafkaroute.catalog.rules_loader import load_rules, parse_rules
 from kafkaroute.cli import main
+from kafkaroute.cli.kong.convert import convert
+from kafkaroute.cli.kong.lua_functions import LuaFunctionError, pieces, template
+from kafkaroute.rules.answer import answer
+from kafkaroute.rules.loader import load_rules, parse_rules
+from kafkaroute.rules.passwords import Authenticator
 
 from .kong_files import BAR, DATA, KONG, PROFILE, REQUIRED, TWO_HOSTS, with_rule
 

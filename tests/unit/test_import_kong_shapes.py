@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from kafkaroute.catalog.kong.convert import convert
-from kafkaroute.catalog.passwords import Authenticator
-from kafkaroute.catalog.rules import answer
-from kafkaroute.catalog.rules_loader import parse_rules
+from kafkaroute.cli.kong.convert import convert
 from kafkaroute.errors import ConfigurationError
+from kafkaroute.rules.answer import answer
+from kafkaroute.rules.loader import parse_rules
+from kafkaroute.rules.passwords import Authenticator
 
 from .kong_files import BAR, CONFIG, PLUGIN, PROFILE, USERS, changed, topics, with_rule
 

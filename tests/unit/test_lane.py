@@ -4,8 +4,8 @@ import pytest
 
 from kafkaroute import KafkaError, Message
 from kafkaroute.backend.contract import NativeSender
-from kafkaroute.moves.producing.lane import Lane, native_of
-from kafkaroute.moves.producing.tracker import Tracker
+from kafkaroute.producer.reports import Tracker
+from kafkaroute.producer.sender import Lane, native_of
 
 
 class Desk:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kafkaroute.moves.consuming.leaving import Leaving, Outcome, Standing
-from kafkaroute.moves.drainage import Extent, Look
+from kafkaroute.consumer.moving.drainage.looks import Extent, Look
+from kafkaroute.consumer.moving.leaving import Leaving, Outcome, Standing
 
 PATIENCE, SESSION, REBALANCE = 2.0, 6.0, 60.0
 

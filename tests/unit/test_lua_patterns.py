@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import re2
 
-from kafkaroute.catalog.kong.lua_patterns import LuaPatternError, to_re2
+from kafkaroute.cli.kong.lua_patterns import LuaPatternError, to_re2
 
 CASES = [
     # Anchors: a pattern searches anywhere unless it says otherwise.

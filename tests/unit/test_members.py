@@ -5,8 +5,8 @@ import time
 import pytest
 
 from kafkaroute import KafkaError, KafkaException, TopicPartition
-from kafkaroute.members import Member, Members
-from kafkaroute.polling import FairPoll
+from kafkaroute.consumer.clients import Member, Members
+from kafkaroute.consumer.polling import FairPoll
 from kafkaroute.route import Route
 from kafkaroute.router import Place
 

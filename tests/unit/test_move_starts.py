@@ -6,10 +6,9 @@ from unittest.mock import Mock
 import pytest
 
 from kafkaroute import KafkaError, KafkaException, Phase, TopicPartition
+from kafkaroute.consumer.moving.stages import Stage, State
+from kafkaroute.consumer.moving.starts import put_to_start, start_offsets
 from kafkaroute.messages import OFFSET_END
-from kafkaroute.moves.consuming.placing import put_to_start
-from kafkaroute.moves.consuming.stages import Stage, State
-from kafkaroute.moves.consuming.starting import start_offsets
 from kafkaroute.router import Place
 from kafkaroute.testing.scripted_catalog import route_to
 

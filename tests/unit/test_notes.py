@@ -6,7 +6,7 @@ import string
 import pytest
 
 from kafkaroute import TopicPartition
-from kafkaroute.moves.notes import (
+from kafkaroute.consumer.moving.notes import (
     Note,
     NoteState,
     former,

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from kafkaroute.server.app import CatalogApp
 from kafkaroute.server.connection import served_by
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 DATA = Path(__file__).parent / "data"
 DOCUMENT = json.loads(files("kafkaroute.server").joinpath("openapi.json").read_text())

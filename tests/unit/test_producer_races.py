@@ -5,7 +5,7 @@ import time
 import pytest
 
 from kafkaroute import Phase
-from kafkaroute.moves.producing import strays
+from kafkaroute.producer.moving import strays
 
 from . import producer_world
 from .producer_world import (

@@ -4,7 +4,7 @@ import gc
 import threading
 import time
 
-from kafkaroute.catalog.refresher import Refresher
+from kafkaroute.catalog.cache.refresher import Refresher
 from kafkaroute.testing.scripted_catalog import FakeClock
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from kafkaroute.catalog.cache import RouteCache
-from kafkaroute.catalog.refresher import Refresher, shared_refresher
+from kafkaroute.catalog.cache.cache import RouteCache
+from kafkaroute.catalog.cache.refresher import Refresher, shared_refresher
 from kafkaroute.errors import CatalogUnavailable, ChannelNotFound
 from kafkaroute.testing.scripted_catalog import ScriptedCatalog, route_to
 

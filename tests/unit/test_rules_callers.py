@@ -9,13 +9,13 @@ import jsonschema
 import pytest
 import yaml
 
-from kafkaroute.catalog.passwords import Authenticator, hash_password
-from kafkaroute.catalog.rules_check import check_rules
-from kafkaroute.catalog.rules_loader import parse_rules
-from kafkaroute.catalog.rules_model import Bearer, Certificates
 from kafkaroute.errors import ConfigurationError
+from kafkaroute.rules.check import check_rules
+from kafkaroute.rules.loader import parse_rules
+from kafkaroute.rules.model import Bearer, Certificates
+from kafkaroute.rules.passwords import Authenticator, hash_password
 
-SCHEMA = json.loads(files("kafkaroute.catalog").joinpath("rules.schema.json").read_text())
+SCHEMA = json.loads(files("kafkaroute.rules").joinpath("rules.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 REST = """
 clusters: [{name: c, connection: {bootstrap.servers: "b:1"}, rules: []}]
@@ -194,7 +194,7 @@ def test_a_proof_outlives_a_reload_and_a_change_of_the_hash_ends_it():
 
 
 def test_a_refusal_costs_the_same_whoever_is_named(monkeypatch):
-    from kafkaroute.catalog import passwords
+    from kafkaroute.rules import passwords
 
     calls = []
     original = passwords._scrypt_matches

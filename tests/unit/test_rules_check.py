@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kafkaroute.catalog.passwords import hash_password
-from kafkaroute.catalog.rules_check import check_rules
-from kafkaroute.catalog.rules_loader import parse_rules
 from kafkaroute.cli import main
 from kafkaroute.errors import ConfigurationError
+from kafkaroute.rules.check import check_rules
+from kafkaroute.rules.loader import parse_rules
+from kafkaroute.rules.passwords import hash_password
 
 DATA = Path(__file__).parent / "data"
 CONTRACT = (DATA / "contract-rules.yaml").read_text()

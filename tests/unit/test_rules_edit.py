@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kafkaroute.catalog.rules_edit import moves_in, with_move
-from kafkaroute.catalog.rules_loader import parse_rules
 from kafkaroute.channel import Channel
 from kafkaroute.errors import ConfigurationError
+from kafkaroute.rules.edit import moves_in, with_move
+from kafkaroute.rules.loader import parse_rules
 
 RULES = (Path(__file__).parent / "data" / "moving-rules.yaml").read_text()
 EU = Channel.parse("kafka://example.com/orders/eu")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kafkaroute.catalog.rules import answer
-from kafkaroute.catalog.rules_loader import parse_rules
+from kafkaroute.rules.answer import answer
+from kafkaroute.rules.loader import parse_rules
 
 from . import rules_world
 from .rules_world import OPEN_RULES, PROFILE, REQUIRED, ask

@@ -11,11 +11,12 @@ import pytest
 
 from kafkaroute.catalog.answer import route_from_answer
 from kafkaroute.catalog.previous import previous_routes
-from kafkaroute.catalog.rules import answer
-from kafkaroute.catalog.rules_loader import parse_rules
-from kafkaroute.catalog.rules_model import Asked
-from kafkaroute.catalog.rules_places import Routing, place_of
-from kafkaroute.catalog.rules_records import (
+from kafkaroute.channel import Channel
+from kafkaroute.rules.answer import answer
+from kafkaroute.rules.loader import parse_rules
+from kafkaroute.rules.model import Asked
+from kafkaroute.rules.places import Routing, place_of
+from kafkaroute.rules.records import (
     HistoryBuilder,
     first_record,
     folded,
@@ -23,7 +24,6 @@ from kafkaroute.catalog.rules_records import (
     next_record,
     routing_in,
 )
-from kafkaroute.channel import Channel
 
 RULES = (Path(__file__).parent / "data" / "moving-rules.yaml").read_text()
 NOW = datetime.now(UTC)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kafkaroute.catalog.passwords import Authenticator, hash_password
-from kafkaroute.catalog.rules_file import RulesFile
-from kafkaroute.catalog.rules_loader import load_rules, parse_rules
 from kafkaroute.errors import ConfigurationError
+from kafkaroute.rules.file import RulesFile
+from kafkaroute.rules.loader import load_rules, parse_rules
+from kafkaroute.rules.passwords import Authenticator, hash_password
 
 DATA = Path(__file__).parent / "data"
 RULES = (DATA / "contract-rules.yaml").read_text()
@@ -186,7 +186,7 @@ def test_secrets_stay_out_of_reprs():
 def test_linear_time_expressions():
     """A pattern that takes a backtracking engine hours."""
     rules = parse_rules(edit("- lookup", "- match: {path: '/(a+)+b'}\n        lookup"))
-    from kafkaroute.catalog.rules import answer
+    from kafkaroute.rules.answer import answer
 
     query = [("config_profile", "default"), ("channel", "kafka://h/" + "a" * 20_000)]
     assert answer(rules, None, query).status == 404

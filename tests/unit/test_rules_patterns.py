@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kafkaroute.catalog.rules_loader import parse_rules
+from kafkaroute.rules.loader import parse_rules
 
 from . import rules_world
 from .rules_world import ask
@@ -93,7 +93,7 @@ def test_a_pattern_stands_alone():
 
 
 def test_a_pattern_that_would_be_tried_on_too_many(monkeypatch):
-    monkeypatch.setattr("kafkaroute.catalog.rules_places.MAX_MATCHES", 3)
+    monkeypatch.setattr("kafkaroute.rules.places.MAX_MATCHES", 3)
     status, body = ask_pattern("", "kafka://example.com/orders/*")
     assert (status, "more than 3" in body["message"]) == (400, True)
 

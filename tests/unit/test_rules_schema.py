@@ -11,15 +11,15 @@ import jsonschema
 import pytest
 import yaml
 
-from kafkaroute.catalog import rules_check
-from kafkaroute.catalog.passwords import hash_password
-from kafkaroute.catalog.rules_loader import parse_rules
-from kafkaroute.catalog.yaml_nodes import Node
 from kafkaroute.cli import main
+from kafkaroute.rules import check as rules_check
+from kafkaroute.rules.loader import parse_rules
+from kafkaroute.rules.passwords import hash_password
+from kafkaroute.rules.yaml_nodes import Node
 
 DATA = Path(__file__).parent / "data"
 DOCS = Path(__file__).parents[2] / "docs" / "rules.md"
-SCHEMA = json.loads(files("kafkaroute.catalog").joinpath("rules.schema.json").read_text())
+SCHEMA = json.loads(files("kafkaroute.rules").joinpath("rules.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 CONTRACT = (DATA / "contract-rules.yaml").read_text()
 

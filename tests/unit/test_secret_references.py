@@ -12,12 +12,13 @@ import warnings
 
 import pytest
 
-from kafkaroute.catalog import secret_cache, secret_refs
-from kafkaroute.catalog.rules_check import check_rules
-from kafkaroute.catalog.secret_cache import SecretCache
-from kafkaroute.catalog.secret_refs import reference_problem, resolve_reference
-from kafkaroute.catalog.secret_stores import SecretStore, SecretUnavailable
 from kafkaroute.errors import BackendBroken
+from kafkaroute.rules.check import check_rules
+from kafkaroute.rules.secrets import cache as secret_cache
+from kafkaroute.rules.secrets import refs as secret_refs
+from kafkaroute.rules.secrets.cache import SecretCache
+from kafkaroute.rules.secrets.refs import reference_problem, resolve_reference
+from kafkaroute.rules.secrets.stores import SecretStore, SecretUnavailable
 
 from . import secrets_world
 from .secrets_world import USER, eventually
@@ -236,9 +237,9 @@ class Hanging(SecretStore):
 
 def test_the_service_follows_secrets_and_waits_for_none(tmp_path, monkeypatch):
     from kafkaroute.server.app import CatalogApp
-    from kafkaroute.server.authentication import Authentication
-    from kafkaroute.server.file_store import FileStore
+    from kafkaroute.server.auth.authentication import Authentication
     from kafkaroute.server.secret_keeper import keep_secrets
+    from kafkaroute.server.stores.file_store import FileStore
 
     store = Hanging()
     original = secret_refs._store

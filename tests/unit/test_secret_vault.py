@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from kafkaroute.catalog import secret_refs
-from kafkaroute.catalog.rules import answer
-from kafkaroute.catalog.secret_cache import SecretCache
-from kafkaroute.catalog.secret_refs import prefetch, resolve_reference
-from kafkaroute.catalog.secret_stores import SecretUnavailable
-from kafkaroute.catalog.secret_vault import VaultStore
+from kafkaroute.rules.answer import answer
+from kafkaroute.rules.secrets import refs as secret_refs
+from kafkaroute.rules.secrets.cache import SecretCache
+from kafkaroute.rules.secrets.refs import prefetch, resolve_reference
+from kafkaroute.rules.secrets.stores import SecretUnavailable
+from kafkaroute.rules.secrets.vault import VaultStore
 
 from . import secrets_world
 from .secrets_world import PASSWORD, QUERY, USER, eventually, rules_with
@@ -94,7 +94,7 @@ def test_hvac_is_imported_only_where_it_is_needed(monkeypatch):
     import sys
 
     code = (
-        "import sys; from kafkaroute.catalog.secret_refs import reference_problem, resolve_reference;"
+        "import sys; from kafkaroute.rules.secrets.refs import reference_problem, resolve_reference;"
         "assert reference_problem('{vault://hcv/a/b}') is None; resolve_reference('{vault://env/x}');"
         "assert 'hvac' not in sys.modules"
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kafkaroute.catalog.passwords import hash_password
-from kafkaroute.catalog.rules_check import check_rules
-from kafkaroute.catalog.secret_refs import reference_problem
-from kafkaroute.server import authentication, http, jwks, secret_keeper
+from kafkaroute.rules.check import check_rules
+from kafkaroute.rules.passwords import hash_password
+from kafkaroute.rules.secrets.refs import reference_problem
+from kafkaroute.server import http, secret_keeper
+from kafkaroute.server.auth import authentication, jwks
 from kafkaroute.server.connection import HEAD_TIMEOUT
 
 TEXT = (Path(__file__).parents[2] / "docs" / "service-security.md").read_text()

@@ -13,8 +13,8 @@ from urllib.parse import quote_plus
 import pytest
 
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.file_store import FileStore
 from kafkaroute.server.http import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES
+from kafkaroute.server.stores.file_store import FileStore
 
 DATA = Path(__file__).parent / "data"
 RULES = (DATA / "contract-rules.yaml").read_text()
@@ -254,7 +254,7 @@ def test_odd_queries_are_no_server_error(app, query):
 
 
 def test_a_hashed_password(path):
-    from kafkaroute.catalog.passwords import hash_password
+    from kafkaroute.rules.passwords import hash_password
 
     path.write_text(RULES.replace("password: pass1", f'password_hash: "{hash_password("pw1")}"'))
     app = CatalogApp(FileStore(path))

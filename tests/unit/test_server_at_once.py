@@ -14,7 +14,7 @@ import uvicorn
 from kafkaroute.server.app import CatalogApp
 from kafkaroute.server.audit import AuditFile, AuditLog
 from kafkaroute.server.connection import served_by
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 RULES = (Path(__file__).parent / "data" / "contract-rules.yaml").read_text()
 QUERY = "config_profile=durableWrite&kafka.env=prod&channel=kafka%3A%2F%2Fexample.com%2Fbar"

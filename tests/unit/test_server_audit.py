@@ -12,7 +12,7 @@ import pytest
 
 from kafkaroute.server.app import CatalogApp
 from kafkaroute.server.audit import AuditFile, AuditLog
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 DATA = Path(__file__).parent / "data"
 QUERY = "config_profile=durableWrite&kafka.env=prod&channel=kafka%3A%2F%2Fexample.com%2Fbar"

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
-from kafkaroute.catalog import passwords
-from kafkaroute.catalog.passwords import hash_password
-from kafkaroute.server import authentication, certificates
-from kafkaroute.server.authentication import Authentication
+from kafkaroute.rules import passwords
+from kafkaroute.rules.passwords import hash_password
+from kafkaroute.server.auth import authentication, certificates
+from kafkaroute.server.auth.authentication import Authentication
 from kafkaroute.server.http import Identity, Refused
 
 from .authentication_world import EC, ask, basic, request, state

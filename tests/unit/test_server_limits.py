@@ -15,7 +15,7 @@ from kafkaroute.server import http
 from kafkaroute.server.app import CatalogApp
 from kafkaroute.server.connection import served_by
 from kafkaroute.server.failures import told_without_texts
-from kafkaroute.server.file_store import FileStore
+from kafkaroute.server.stores.file_store import FileStore
 
 DATA = Path(__file__).parent / "data"
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

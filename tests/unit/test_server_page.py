@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from kafkaroute.server.app import CatalogApp
-from kafkaroute.server.file_store import FileStore
 from kafkaroute.server.pages import channels as channels_view
 from kafkaroute.server.pages import handler
+from kafkaroute.server.stores.file_store import FileStore
 
 DATA = Path(__file__).parent / "data"
 RULES = (

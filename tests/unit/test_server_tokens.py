@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from kafkaroute.server.authentication import Authentication
-from kafkaroute.server.bearer import BearerTokens
+from kafkaroute.server.auth.authentication import Authentication
+from kafkaroute.server.auth.bearer import BearerTokens
 from kafkaroute.server.http import Identity
 
 from .authentication_world import (

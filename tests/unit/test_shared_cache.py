@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import kafkaroute
-from kafkaroute.catalog.shared import acquire_cache, release_cache
+from kafkaroute.catalog.cache.shared import acquire_cache, release_cache
 from kafkaroute.errors import ClosedError, RouteRejected
 from kafkaroute.settings import Settings
 from kafkaroute.testing.catalog_stub import CatalogStub

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kafkaroute.catalog import snapshot
+from kafkaroute.catalog.cache import snapshot
 from kafkaroute.errors import (
     CatalogAnswerInvalid,
     CatalogUnauthorized,
@@ -242,7 +242,7 @@ def test_what_is_too_old_leaves_the_file(path):
 def test_two_processes_at_once_do_not_damage_it(path):
     program = """
 import sys
-from kafkaroute.catalog.snapshot import Snapshot, SavedRoute
+from kafkaroute.catalog.cache.snapshot import Snapshot, SavedRoute
 from kafkaroute.testing.scripted_catalog import route_to
 me, path = sys.argv[1:]
 names = [f"kafka://example.com/{me}-{number}" for number in range(20)]

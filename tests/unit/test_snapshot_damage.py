@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from kafkaroute.catalog.snapshot import SavedRoute, Snapshot
+from kafkaroute.catalog.cache.snapshot import SavedRoute, Snapshot
 from kafkaroute.errors import (
     CatalogUnavailable,
 )

@@ -7,8 +7,9 @@ import weakref
 import pytest
 
 from kafkaroute import ClosedError, KafkaError, KafkaException, TopicPartition, UnsupportedFeature
+from kafkaroute.groups import GroupMetadata
 from kafkaroute.messages import ClusterMetadata
-from kafkaroute.transactions import GroupMetadata, Transactions
+from kafkaroute.producer.transactions import Transactions
 
 
 class FakeClient:

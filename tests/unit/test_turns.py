@@ -4,7 +4,7 @@ import statistics
 import threading
 import time
 
-from kafkaroute.turns import Turns
+from kafkaroute.consumer.fair_lock import Turns
 
 
 def test_mutual_exclusion():

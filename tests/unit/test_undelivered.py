@@ -1,7 +1,7 @@
 """The order in which failed messages are produced again."""
 
 from kafkaroute.messages import KafkaError
-from kafkaroute.moves.producing.undelivered import ReportClock, Undelivered, in_order, report_of
+from kafkaroute.producer.undelivered import ReportClock, Undelivered, in_order, report_of
 
 
 def message(number, at, partition=0, channel="kafka://x/a", blur=0.0002):

@@ -307,8 +307,8 @@ def test_the_policy_holds_for_what_the_file_says(path):
 
 _CHILD = """
 import sys, time
-from kafkaroute.catalog.cache import RouteCache
-from kafkaroute.catalog.snapshot import Snapshot
+from kafkaroute.catalog.cache.cache import RouteCache
+from kafkaroute.catalog.cache.snapshot import Snapshot
 from kafkaroute.testing.scripted_catalog import ScriptedCatalog, route_to
 BAR = "kafka://example.com/bar"
 catalog = ScriptedCatalog({BAR: route_to("a")})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from kafkaroute.catalog.cache import RouteCache
-from kafkaroute.catalog.refresher import Refresher
-from kafkaroute.catalog.snapshot import Snapshot
+from kafkaroute.catalog.cache.cache import RouteCache
+from kafkaroute.catalog.cache.refresher import Refresher
+from kafkaroute.catalog.cache.snapshot import Snapshot
 from kafkaroute.testing.scripted_catalog import FakeClock, ScriptedCatalog, route_to
 
 BAR = "kafka://example.com/bar"

@@ -120,9 +120,9 @@ def test_a_handle_takes_what_the_bare_client_takes(embedded_cluster: Any) -> Non
             return type(error)
         return None
 
-    from kafkaroute.channel_producer import ChannelProducer
-    from kafkaroute.moves.producing.lane import Lane
-    from kafkaroute.moves.producing.tracker import Tracker
+    from kafkaroute.producer.channel_producer import ChannelProducer
+    from kafkaroute.producer.reports import Tracker
+    from kafkaroute.producer.sender import Lane
 
     lane = Lane(Tracker(None, None, quiet=False), "c", native)  # type: ignore[arg-type]
     senders = {"c": (native.send, lane.full, native.refuse)}

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ...catalog.rules_model import Asked, plain_uri
-from ...catalog.rules_places import Routing, place_of
 from ...channel import Channel
 from ...errors import ChannelInvalid
+from ...rules.model import Asked, plain_uri
+from ...rules.places import Routing, place_of
 from ..seen import Sighting
-from ..store import State
+from ..stores.store import State
 
 __all__ = ["ChannelView", "FollowerView", "channel_views", "matching"]
 

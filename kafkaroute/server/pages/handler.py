@@ -18,7 +18,7 @@ from ...errors import ChannelInvalid
 from ..http import Header, Request, Response, problem
 from ..seen import SeenCallers, Sighting
 from ..sightings import Sightings
-from ..store import RulesStore
+from ..stores.store import RulesStore
 from .channels import channel_views, matching
 from .resolving import Resolving
 from .rules_view import cluster_views, profile_views

@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ...backend.settings_keys import is_secret
-from ...catalog.rules import answer
-from ...catalog.rules_model import Asked
-from ...catalog.rules_places import Routing, place_of
 from ...channel import Channel
 from ...errors import ChannelInvalid
-from ..store import State
+from ...rules.answer import answer
+from ...rules.model import Asked
+from ...rules.places import Routing, place_of
+from ..stores.store import State
 
 __all__ = ["Resolving", "Result", "shown_settings"]
 

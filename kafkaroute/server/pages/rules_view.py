@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...catalog.rules_model import Lookup, Rule, Rules, Transform
+from ...rules.model import Lookup, Rule, Rules, Transform
 from .resolving import shown_settings
 
 __all__ = ["ClusterView", "ProfileView", "RuleView", "cluster_views", "profile_views"]

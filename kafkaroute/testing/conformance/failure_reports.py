@@ -9,7 +9,7 @@ import pytest
 
 from ...backend.contract import Capability
 from ...messages import KafkaError, Message
-from ...moves.producing.undelivered import ReportClock, Undelivered, in_order
+from ...producer.undelivered import ReportClock, Undelivered, in_order
 from ..cluster import ClusterFeature
 from .kit import PATIENCE, Kit, Reports
 from .requirements import needs, requires

@@ -1,0 +1,84 @@
+"""What the parts of a Consumer share: its members, its turns, its router."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ..errors import ClosedError
+from ..messages import Message, TopicPartition
+from ..route import Route
+from ..router import Router
+from .clients import Member, Members
+from .fair_lock import Turns
+from .polling import FairPoll
+from .rebalances import Rebalance
+
+__all__ = ["ConsumerState"]
+
+
+class ConsumerState(ABC):
+    """The state of one Consumer; public calls live in its subclasses, by theme."""
+
+    def __init__(self, router: Router[Member]) -> None:
+        self._router = router
+        self._members = Members()
+        self._turns = Turns()
+        self._closed = False
+        self._closing = False
+        self._stale = False
+        self._rebalancing: Rebalance | None = None
+        self._fair = FairPoll()
+        #: Whether something moves, or may: poll() then takes the longer way.
+        self._moving = False
+        #: Routes that changed, as the refresher told: (channel, old, new).
+        self._news: deque[tuple[str, Route, Route]] = deque()
+        #: After a manual assign() nothing moves by itself.
+        self._manual = False
+        #: The application has committed something by itself.
+        self._has_committed = False
+        #: Messages read but not handed out, because a rebalance callback raised in between.
+        self._stash: list[Message] = []
+
+    @abstractmethod
+    def _subscribe_again(self) -> None:
+        """Open anew what the last subscribe() named."""
+
+    @abstractmethod
+    def _look_at_patterns(self) -> None:
+        """Read what the subscription's patterns stand for now."""
+
+    @abstractmethod
+    def is_moving(self) -> bool:
+        """Whether a channel has yet to leave an old place, whose messages are not all read."""
+
+    @abstractmethod
+    def stop_moving(self) -> None:
+        """Give up the moves under way: what is assigned stays, nothing is released or watched."""
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One call's turn at the native consumers."""
+        with self._turns:
+            self._ready()
+            yield
+
+    def _ready(self) -> tuple[Member, ...]:
+        if self._closed:
+            raise ClosedError("the Consumer is closed")
+        if self._stale:
+            self._stale = False
+            self._subscribe_again()
+        return self._members.all
+
+    def _discard(self, partitions: Sequence[TopicPartition]) -> None:
+        """A stashed message of a partition that is sought elsewhere must not come back."""
+        gone = {(m.place, t, p.partition) for p in partitions for m, t in [self._members.locate(p)]}
+        self._stash = [
+            message
+            for message in self._stash
+            if ((o := message.origin()) is None)
+            or (o.place, message.topic(), message.partition()) not in gone
+        ]

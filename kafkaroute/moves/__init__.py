@@ -1,1 +1,0 @@
-"""How a running Producer or Consumer follows a route that changes (docs/moves.md)."""

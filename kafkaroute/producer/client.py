@@ -1,0 +1,122 @@
+"""One native client, and what the core keeps beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import NamedTuple
+
+from ..backend.contract import Backend, BackendProducer
+from ..backend.settings_keys import ConfigValue
+from ..events import Spot
+from ..route import Route
+from ..router import Place
+from .hold import Hold
+from .reports import Desk, Pair, Tracker, as_it_is
+from .undelivered import Undelivered
+
+__all__ = ["Home", "Link", "spot_of"]
+
+#: librdkafka's defaults for what bounds its queue (CONFIGURATION.md).
+_MAX_MESSAGES, _MAX_KBYTES = 100_000, 1_048_576
+_TRUE = frozenset({"true", "t", "1"})
+
+
+class Link:
+    """A live native client.
+
+    Args:
+        desk: where its tracker hands in what it cannot settle.
+        redeliver: undelivered messages follow their route; not so in transactions, which must fail
+            as a whole.
+        reports: the application uses delivery callbacks.
+
+    Attributes:
+        tracked: failures are noticed, so that messages can follow.
+        hold: what produce() appends to while the client is replaced, else None.
+        doubtful: it is held only until it is known whether routes have changed: messages failed.
+        strays: messages that failed after their channel had left, to be sent by this client.
+        gone: it is about to be closed: no channel may come back.
+        cluster_id: its Kafka cluster's, "" where it has none to tell; None until somebody has asked.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "client",
+        "cluster_id",
+        "doubtful",
+        "gone",
+        "hold",
+        "place",
+        "strays",
+        "tracked",
+        "tracker",
+    )
+
+    def __init__(
+        self, backend: Backend, place: Place, desk: Desk, *, redeliver: bool, reports: bool
+    ) -> None:
+        self.place = place
+        self.hold: Hold | None = None
+        self.doubtful = False
+        self.gone = False
+        self.cluster_id: str | None = None
+        self.strays: deque[Undelivered] = deque()
+        self.tracked = redeliver and "transactional.id" not in place.config
+        config = dict(place.config)
+        default = config.pop("on_delivery", None) if self.tracked else None
+        only_errors = str(config.get("delivery.report.only.error", "")).lower() in _TRUE
+        callback = default if callable(default) else None
+        quiet = self.tracked and not only_errors and not reports and callback is None
+        self.tracker = Tracker(desk, callback, quiet=quiet)
+        self.client: BackendProducer = (
+            backend.open_producer(
+                config, on_failure=self.tracker.failed, only_failures=only_errors or quiet
+            )
+            if self.tracked
+            else backend.open_producer(config)
+        )
+
+    def direct(self, channel: str, topic: str) -> Pair:
+        """How `channel` is sent by the client, held or not."""
+        send, native = self.client.sender(topic), self.client.native_sender(topic)
+        if self.tracked:
+            return self.tracker.pair(channel, topic, send, native)
+        return send, send, as_it_is
+
+    def new_hold(self, forward: Callable[..., None]) -> Hold:
+        """Begin to hold."""
+        self.hold = self.hold_like(forward)
+        self.hold.elsewhere = len(self.client)
+        return self.hold
+
+    def hold_like(self, forward: Callable[..., None]) -> Hold:
+        """A hold with the bounds that the client's own queue has."""
+        config = self.place.config
+        messages = _bound(config, "queue.buffering.max.messages", _MAX_MESSAGES)
+        kbytes = _bound(config, "queue.buffering.max.kbytes", _MAX_KBYTES)
+        return Hold(forward, messages, kbytes * 1024)
+
+    def kept(self) -> int:
+        """Messages that are not the client's now: held, collected, or to be sent again."""
+        held = 0 if self.hold is None else len(self.hold)
+        return len(self.strays) + self.tracker.waiting() + held
+
+
+class Home(NamedTuple):
+    """Where a channel lives: which client sends it, by which route."""
+
+    link: Link
+    route: Route
+
+
+def spot_of(place: Place, route: Route) -> Spot:
+    """The place as people name it."""
+    servers = str(place.config.get("bootstrap.servers", ""))
+    return Spot(servers, route.topic, route.cluster_id, route.generation)
+
+
+def _bound(config: Mapping[str, ConfigValue], key: str, default: int) -> float:
+    number = int(float(str(config.get(key, default))))
+    return number if number > 0 else inf

@@ -1,0 +1,93 @@
+"""New user name and password for a live client, where nothing else has changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...backend.contract import Capability
+from ...errors import KafkarouteError
+from ...router import Place
+from ..client import Home, Link
+from .journal import Change
+
+if TYPE_CHECKING:
+    from ..dispatch import Dispatch
+
+__all__ = ["replace_credentials"]
+
+_log = logging.getLogger("kafkaroute.moves")
+
+_LOGIN = ("sasl.username", "sasl.password")
+
+
+def replace_credentials(
+    dispatch: Dispatch, link: Link, changes: list[Change], empty: Callable[[], object]
+) -> bool:
+    """Do it, if that is all there is to `changes` and they are all that `link` sends; else False.
+
+    Args:
+        empty: takes everything from the client: called, with the link held, where messages have
+            failed, as the client would deliver younger ones first.
+    """
+    router = dispatch.router
+    place = changes[0].place
+    if any(c.place != place or c.old.topic != c.new.topic for c in changes):
+        return False
+    login = _new_login(link.place, place)
+    if login is None or not router.supports(place, Capability.SET_SASL_CREDENTIALS):
+        return False
+    with dispatch.lock:
+        if router.peek(place) is not None:
+            return False
+        if set(dispatch.channels_of(link)) != {change.channel for change in changes}:
+            return False
+    if link.tracked:
+        _hear_of_failures(link)
+    with dispatch.lock:
+        failed = link.tracker.waiting() > 0
+        if failed:
+            dispatch.doubts.hold(link)
+    if failed:
+        empty()
+    try:
+        link.client.set_sasl_credentials(*login)
+    except KafkarouteError as error:
+        _log.warning("a client refuses new credentials, and is replaced: %s", error)
+        return False
+    with dispatch.lock:
+        if router.peek(place) is not None:
+            return False  # a channel's first message opened it meanwhile
+        if router.peek(link.place) is link:
+            router.forget(link.place)
+        router.adopt(place, link)
+        link.place = place
+        for change in changes:
+            dispatch.homes[change.channel] = Home(link, change.new)
+    return True
+
+
+def _hear_of_failures(link: Link) -> None:
+    """What the old password has failed is collected (see Doubts), also when nobody polls."""
+    link.tracker.divert(1)
+    try:
+        link.client.poll(0)
+    except KafkarouteError as error:
+        _log.warning("a client with old credentials: %s", error)
+    finally:
+        link.tracker.divert(-1)
+
+
+def _new_login(old: Place, new: Place) -> tuple[str, str] | None:
+    """User name and password of `new` if they are all that differs."""
+    if old.backend != new.backend:
+        return None
+    rest = [
+        {key: value for key, value in place.config.items() if key not in _LOGIN}
+        for place in (old, new)
+    ]
+    user, password = (new.config.get(key) for key in _LOGIN)
+    if rest[0] != rest[1] or user is None or password is None:
+        return None
+    return str(user), str(password)

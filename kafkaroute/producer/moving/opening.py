@@ -1,0 +1,143 @@
+"""Opening new places, and finding out whether they can be written, before anything else changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from ...errors import KafkarouteError
+from ...events import Phase
+from ...route import Route
+from ...router import Place, Router
+from ..client import Link
+from .journal import Change, Journal
+
+__all__ = ["Opening", "cluster_id_of"]
+
+#: Seconds that a new place has to answer one question.
+_TIMEOUT = 2.0
+#: Seconds between two attempts to reach a new place: doubled from the first to the last.
+_FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+
+
+class Opening:
+    """The new places of one native client's channels.
+
+    Args:
+        link: the client that the channels leave.
+
+    Attributes:
+        retry_at: time.monotonic() of the next attempt; infinity while there is none to make.
+    """
+
+    def __init__(self, router: Router[Link], link: Link, journal: Journal) -> None:
+        self._router = router
+        self._link = link
+        self._journal = journal
+        self._candidates: dict[Place, Link] = {}
+        self._refusals: dict[str, tuple[Route, str]] = {}
+        self._retry_after = _FIRST_RETRY
+        self.retry_at = float("inf")
+
+    def refusal(self, channel: str, route: Route) -> str | None:
+        """Why `route` cannot be taken; None while it is not known to be unreachable."""
+        known = self._refusals.get(channel)
+        return known[1] if known is not None and known[0] == route else None
+
+    def open(
+        self, changes: Iterable[Change], interrupted: Callable[[], bool]
+    ) -> tuple[list[Change], dict[Place, Link]]:
+        """Those of `changes` whose new place answers for their topic, and its client. Others are
+        left out until their time has come, at once when `interrupted`."""
+        changes = list(changes)
+        self._forget_others(changes)
+        ready: list[Change] = []
+        targets: dict[Place, Link] = {}
+        failed, due = False, time.monotonic() >= self.retry_at
+        for change in changes:
+            before = self.refusal(change.channel, change.new)
+            if interrupted() or (before is not None and not due):
+                continue
+            link, refusal = self._try(change)
+            if link is None or refusal is not None:
+                failed = True
+                self._refusals[change.channel] = (change.new, refusal or "")
+                if before is None:
+                    self._journal.tell(Phase.UNREACHABLE, change, detail=refusal or "")
+                continue
+            self._refusals.pop(change.channel, None)
+            self._journal.tell(Phase.OPENED, change)
+            ready.append(change)
+            targets[change.place] = link
+        self._plan_retry(failed=failed, due=due)
+        return ready, targets
+
+    def _plan_retry(self, *, failed: bool, due: bool) -> None:
+        if not self._refusals:
+            self.retry_at, self._retry_after = float("inf"), _FIRST_RETRY
+        elif due or failed:
+            self.retry_at = time.monotonic() + self._retry_after
+            self._retry_after = min(2 * self._retry_after, _LAST_RETRY)
+
+    def _forget_others(self, changes: list[Change]) -> None:
+        """What is no longer asked for, or another route by now, is not held against it."""
+        wanted = {change.channel: change.new for change in changes}
+        for channel, (route, _) in list(self._refusals.items()):
+            if wanted.get(channel) != route:
+                del self._refusals[channel]
+                self._retry_after, self.retry_at = _FIRST_RETRY, float("-inf")
+        for place in self._candidates.keys() - {change.place for change in changes}:
+            self._candidates.pop(place).client.close(0)
+
+    def _try(self, change: Change) -> tuple[Link | None, str | None]:
+        place = change.place
+        link = self._link if place == self._link.place else self._router.peek(place)
+        if link is None:
+            link = self._candidates.get(place)
+        if link is None:
+            try:
+                link = self._candidates[place] = self._router.open(place)
+            except KafkarouteError as error:
+                return None, f"refused: {error}"
+        if place in self._candidates:
+            # Log lines and errors want to be served; reports of a shared client do not, here.
+            link.client.poll(0)
+        return link, _refusal_of(link, change.new)
+
+    def taken(self, place: Place, link: Link) -> None:
+        """`link` is shared now, and not this one's to close."""
+        if self._candidates.get(place) is link:
+            del self._candidates[place]
+
+    def candidates(self) -> list[Link]:
+        """Clients that nobody shares yet."""
+        return list(self._candidates.values())
+
+    def close(self) -> None:
+        """Close what was opened and not taken."""
+        for candidate in self._candidates.values():
+            candidate.client.close(0)
+        self._candidates.clear()
+
+
+def cluster_id_of(link: Link) -> str | None:
+    """The id of the link's Kafka cluster; None where it does not answer."""
+    try:
+        return link.client.list_topics(None, _TIMEOUT).cluster_id
+    except KafkarouteError:
+        return None
+
+
+def _refusal_of(link: Link, route: Route) -> str | None:
+    """Why `link` cannot take over `route` now; None when its cluster answers for the topic."""
+    try:
+        answer = link.client.list_topics(route.topic, _TIMEOUT)
+    except KafkarouteError as error:
+        return f"no answer: {error}"
+    link.cluster_id = answer.cluster_id or ""
+    if route.cluster_id is not None and answer.cluster_id not in (None, route.cluster_id):
+        return f"the cluster is {answer.cluster_id}, the route says {route.cluster_id}"
+    topic = answer.topics.get(route.topic)
+    if topic is not None and topic.error is not None:
+        return f"topic {route.topic}: {topic.error.name()}"
+    return None

@@ -1,0 +1,286 @@
+"""Producer: the confluent-kafka producer's calls, with channels for topics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from ..backend.contract import DeliveryCallback, HeadersInput
+from ..channel import Channel
+from ..errors import ConfigurationError, KafkaException
+from ..events import RouteStatus
+from ..forking import on_fork
+from ..messages import ClusterMetadata, TopicPartition
+from ..settings import Settings
+from .channel_producer import ChannelProducer
+from .delivery import Delivery
+from .dispatch import Dispatch
+from .reports import Pair
+from .status import status_of
+from .transactions import Transactions
+
+__all__ = ["KafkaException", "Producer"]
+
+
+class Producer:
+    """Produces to channels, wherever they live. Thread-safe; usable after a fork.
+
+    A channel that moves is followed: what was accepted is delivered to the old place or to the new
+    one, in order, and reported once (docs/moves.md).
+
+    Args:
+        config: see :class:`kafkaroute.settings.Settings`; what is missing is taken from the
+            environment and the TOML file.
+
+    Raises:
+        ConfigurationError: a setting is unknown, missing or of the wrong type.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
+        self._dispatch = Dispatch(Settings.load(config))
+        self._router = self._dispatch.router
+        self._senders = self._dispatch.senders
+        self._delivery = Delivery(self._dispatch)
+        self._transactions: Transactions | None = None
+        on_fork(self)
+
+    # The hot path: one look-up and one positional call.
+
+    def produce(
+        self,
+        channel: str,
+        value: bytes | str | None = None,
+        key: bytes | str | None = None,
+        partition: int = -1,
+        callback: DeliveryCallback | None = None,
+        on_delivery: DeliveryCallback | None = None,
+        timestamp: int = 0,
+        headers: HeadersInput | None = None,
+    ) -> None:
+        """Queue a message; delivery is reported from poll() or flush().
+
+        Args:
+            channel: the channel's address.
+            value, key: bytes, str (as UTF-8) or None.
+            partition: number, or -1 for the partitioner's choice.
+            callback, on_delivery: called as ``(error, message)``; two names of one thing.
+            timestamp: milliseconds since the epoch; 0 is now.
+            headers: list of pairs or mapping; values bytes, str or None.
+
+        The first message of a channel asks the catalog (at most `timeout` seconds); every later
+        one asks nobody, and none waits for a move: meanwhile messages are kept, as many as the
+        queue of the client may hold.
+
+        Raises:
+            BufferError: the local queue is full: poll() and try again.
+            KafkaException: refused at once, e.g. ``MSG_SIZE_TOO_LARGE``; ``_CONFLICT``: the cluster is
+                not the one that the catalog says.
+            CatalogError, RouteRejected, BackendError, ConfigurationError, ChannelInvalid: the
+                channel's first message found no way.
+            ClosedError: after close().
+        """
+        try:
+            pair: Pair | None = self._senders[channel]
+        except KeyError:
+            pair = None
+        if on_delivery is not None:
+            callback = on_delivery
+        if pair is None:  # not in the handler: its errors would show the KeyError as their cause
+            pair = self._connect(channel, reports=callback is not None)
+        if callback is None and headers is None and partition == -1 and not timestamp:
+            try:
+                pair[0](value, key)
+            except Exception as error:
+                pair[2](error)
+                raise
+        else:
+            pair[1](value, key, partition, callback, timestamp, headers)
+
+    def channel(self, name: str) -> ChannelProducer:
+        """A handle bound to one channel; it follows the channel like produce() does."""
+        Channel.parse(name)
+        return ChannelProducer(self, name)
+
+    def preload(self, channels: Iterable[str]) -> None:
+        """Look several channels up in parallel and open their clients, so that the first
+        produce() of each waits for nobody. Raises as produce()."""
+        for route in self._dispatch.router.routes(channels):
+            # Its sender is made by the first message: most of what a channel takes.
+            self._dispatch._find(route.channel, reports=False)
+
+    def _connect(self, channel: str, *, reports: bool = False) -> Pair:
+        return self._dispatch.connect(channel, reports=reports)
+
+    # Delivery.
+
+    def poll(self, timeout: float | None = -1) -> int:
+        """Serve delivery callbacks on this thread, waiting up to `timeout` seconds for the first.
+
+        Returns:
+            The number of events served.
+        """
+        return self._delivery.poll(timeout)
+
+    def flush(self, timeout: float | None = -1) -> int:
+        """Wait until everything is delivered or failed, serving callbacks on this thread.
+
+        Args:
+            timeout: seconds; -1 or None waits as long as it takes.
+
+        Returns:
+            The number of messages still undelivered.
+        """
+        return self._delivery.flush(timeout)
+
+    def __len__(self) -> int:
+        """Messages and events that wait for delivery or for poll()."""
+        return self._delivery.count()
+
+    def __bool__(self) -> bool:
+        return True  # an idle Producer is still a Producer
+
+    def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        """Fail undelivered messages with ``_PURGE_QUEUE`` or ``_PURGE_INFLIGHT``."""
+        self._dispatch.check_open()
+        self._delivery.purge(in_queue, in_flight, blocking)
+
+    def list_topics(self, channel: str | None = None, timeout: float = -1) -> ClusterMetadata:
+        """Ask a cluster about itself.
+
+        Args:
+            channel: whose cluster and topic; may be left out while only one cluster is in use.
+            timeout: seconds.
+        """
+        dispatch = self._dispatch
+        dispatch.check_open()
+        if channel is not None:
+            home = dispatch.home(channel)
+            return home.link.client.list_topics(home.route.topic, timeout)
+        links = list(dispatch.router.clients())
+        if len(links) != 1:
+            raise ConfigurationError(
+                f"list_topics() without a channel needs exactly one cluster in use, not {len(links)}"
+            )
+        return links[0].client.list_topics(None, timeout)
+
+    # Seeing.
+
+    def routes(self) -> dict[str, RouteStatus]:
+        """How each channel in use stands: where it lives, and what moves."""
+        return status_of(self._dispatch)
+
+    def counters(self) -> dict[str, int]:
+        """Phases of moves so far (``rescued`` counts messages), and messages that failed without a
+        callback to tell."""
+        return self._dispatch.counters()
+
+    # The end.
+
+    def close(self, timeout: float | None = -1) -> int:
+        """Deliver what is queued, then free every client. Safe to call twice.
+
+        Args:
+            timeout: seconds to wait for delivery; what is left then fails with ``_PURGE_QUEUE``.
+
+        Returns:
+            The number of messages that were failed.
+
+        Raises:
+            KafkaException: ``_STATE``, called from `on_route_change` during a move, whose end
+                close() waits for.
+        """
+        self._dispatch.check_may_close()
+        with self._dispatch.lock:
+            if self._dispatch.closed:
+                return 0
+            self._dispatch.closed = True
+            self._senders.clear()
+        if self._transactions is not None:
+            self._transactions.abandon(-1 if timeout is None else timeout)
+        return self._delivery.close(timeout)
+
+    # Transactions.
+
+    def init_transactions(self, timeout: float = -1) -> None:
+        """Make this Producer transactional (``transactional.id`` must be configured).
+
+        Each native client is initialised when a transaction first uses it, because only then is
+        known which cluster that is; `timeout` (seconds) bounds that call.
+        """
+        dispatch = self._dispatch
+        with dispatch.lock:
+            dispatch.check_open()
+            if self._transactions is None:
+                settings = dispatch.settings
+                transactions = Transactions(
+                    lambda: [link.client for link in dispatch.router.clients()],
+                    patience=2 * settings.ttl + settings.timeout,
+                    drain_timeout=settings.drain_timeout,
+                )
+                self._transactions = transactions
+                dispatch.bind = lambda link, channel: transactions.bind(link.client, channel)
+                dispatch.transactions = transactions
+        self._transactions.init(timeout)  # asks clusters: not under the lock
+        self._forget_senders()
+
+    def _transaction(self) -> Transactions:
+        self._dispatch.check_open()
+        if self._transactions is None:
+            raise Transactions.misuse("call init_transactions() first")
+        return self._transactions
+
+    def begin_transaction(self) -> None:
+        """Open a transaction; the first produce() decides which cluster it lives on.
+
+        A produce() to a channel of another cluster inside it is a KafkaException ``_STATE``.
+        """
+        self._transaction().begin()
+
+    def send_offsets_to_transaction(
+        self, positions: Sequence[TopicPartition], group_metadata: Any, timeout: float = -1
+    ) -> None:
+        """Commit a consumer's offsets with the transaction.
+
+        Args:
+            positions: what Consumer.position() returned, or partitions of your own.
+            group_metadata: what Consumer.consumer_group_metadata() returned.
+            timeout: seconds.
+
+        Raises:
+            KafkaException: ``_STATE``, with txn_requires_abort(), while the consumer and this
+                Producer move from cluster to cluster one after the other.
+            UnsupportedFeature: they live on different clusters.
+        """
+        self._transaction().send_offsets(positions, group_metadata, timeout)
+
+    def commit_transaction(self, timeout: float = -1) -> None:
+        """Flush and commit; `timeout` in seconds."""
+        self._transaction().commit(timeout)
+        self._forget_senders()
+
+    def abort_transaction(self, timeout: float = -1) -> None:
+        """Abort; undelivered messages fail with ``_PURGE_QUEUE``. `timeout` in seconds."""
+        self._transaction().abort(timeout)
+        self._forget_senders()
+
+    def _forget_senders(self) -> None:
+        """The next transaction may live on another cluster, so its channels are bound anew."""
+        with self._dispatch.lock:
+            self._dispatch.senders.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _after_fork_in_child(self) -> None:
+        self._dispatch.after_fork_in_child()
+        if self._transactions is not None:
+            self._transactions.after_fork_in_child()

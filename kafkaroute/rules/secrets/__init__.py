@@ -1,0 +1,1 @@
+"""Where secrets of rules are kept, and how long a reading serves."""

@@ -1,0 +1,1 @@
+"""Where rules and their history are kept: a file or PostgreSQL."""
