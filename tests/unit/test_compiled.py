@@ -18,8 +18,8 @@ from kafkaroute.producer.channel_producer import ChannelProducer
 from kafkaroute.producer.reports import Tracker
 from kafkaroute.producer.sender import Lane
 
-from . import producer_world
-from .producer_world import A
+from .producer import producer_world
+from .producer.producer_world import A
 
 world, producer = producer_world.world, producer_world.plain_producer
 
