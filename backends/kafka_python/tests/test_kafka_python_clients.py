@@ -15,10 +15,10 @@ from kafkaroute.errors import KafkaException, UnsupportedFeature
 from kafkaroute.messages import OFFSET_INVALID, KafkaError, TopicPartition
 from kafkaroute.testing.embedded import KAFKA_PYTHON_SETTINGS, EmbeddedCluster
 from kafkaroute_kafka_python import KafkaPythonBackend
-from kafkaroute_kafka_python import appender as appender_module
-from kafkaroute_kafka_python import committer as committer_module
-from kafkaroute_kafka_python.appender import LeanAppender, PublicAppender
-from kafkaroute_kafka_python.offsets import native_partition
+from kafkaroute_kafka_python.consuming import committer as committer_module
+from kafkaroute_kafka_python.consuming.positions import native_partition
+from kafkaroute_kafka_python.producing import appender as appender_module
+from kafkaroute_kafka_python.producing.appender import LeanAppender, PublicAppender
 
 from . import kafka_python_world
 from .kafka_python_world import Clients, read
@@ -294,7 +294,7 @@ def test_error_in_a_callback_of_the_group_leaves_poll(clients: Clients) -> None:
 def test_credentials_are_in_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     from kafkaroute_kafka_python.library import SaslAuthenticateRequest
-    from kafkaroute_kafka_python.log_safety import protect_logs
+    from kafkaroute_kafka_python.logs import protect_logs
 
     protect_logs("dora", "s3cr3t")
     log = logging.getLogger("kafka.net.connection")

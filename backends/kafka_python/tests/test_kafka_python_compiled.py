@@ -13,11 +13,11 @@ import pytest
 
 from kafkaroute import Message
 from kafkaroute.messages import TIMESTAMP_CREATE_TIME, KafkaError, Origin
-from kafkaroute_kafka_python.consumed import UNKNOWN_TIME, ConsumedMessage, consumed
+from kafkaroute_kafka_python.consuming.consumed import UNKNOWN_TIME, ConsumedMessage, consumed
 from kafkaroute_kafka_python.partitioner import PARTITIONERS
-from kafkaroute_kafka_python.reports import Outcome, Reports, failed
-from kafkaroute_kafka_python.sending import make_sender
-from kafkaroute_kafka_python.topics import Topic
+from kafkaroute_kafka_python.producing.reports import Outcome, Reports, failed
+from kafkaroute_kafka_python.producing.sending import make_sender
+from kafkaroute_kafka_python.producing.topics import Topic
 
 ORIGIN = Origin("kafka://example.com/orders")
 RECORD = {
@@ -56,7 +56,7 @@ def test_a_consumed_message_as_an_object() -> None:
     message = record()
     assert isinstance(message, Message)
     assert repr(message) == f"<Message kafka://example.com/orders t[3]@{2**62 + 1} error=None>"
-    assert type(message).__module__ == "kafkaroute_kafka_python.consumed"
+    assert type(message).__module__ == "kafkaroute_kafka_python.consuming.consumed"
     assert (message.error(), message.latency(), len(message)) == (None, None, 1)
     assert message.origin() is ORIGIN
     with pytest.raises(AttributeError):

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from kafkaroute.messages import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
-from kafkaroute_kafka_python.consumed import consumed
-from kafkaroute_kafka_python.fetched_records import decode_quickly
+from kafkaroute_kafka_python.consuming.consumed import consumed
+from kafkaroute_kafka_python.fast.fetched_records import decode_quickly
+from kafkaroute_kafka_python.fast.record_decoder import decode
 from kafkaroute_kafka_python.library import DefaultRecordBatch, KafkaPartition, kp
-from kafkaroute_kafka_python.record_decoder import decode
 
 # After library.py, which knows of the warning that the first import brings.
 from kafka.consumer.fetcher import Fetcher  # isort: skip

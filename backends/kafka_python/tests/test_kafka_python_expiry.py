@@ -12,7 +12,7 @@ import pytest
 
 from kafkaroute.messages import KafkaError, Message
 from kafkaroute.testing.embedded import EmbeddedCluster
-from kafkaroute_kafka_python.expiry import _Expiry
+from kafkaroute_kafka_python.producing.expiry import _Expiry
 
 from . import kafka_python_world
 from .kafka_python_world import numbers

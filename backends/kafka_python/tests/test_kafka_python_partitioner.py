@@ -11,7 +11,7 @@ import pytest
 
 from kafkaroute.testing.embedded import EmbeddedCluster
 from kafkaroute_kafka_python.partitioner import PARTITIONERS
-from kafkaroute_kafka_python.topics import Topic
+from kafkaroute_kafka_python.producing.topics import Topic
 
 PARTITIONS = 12
 _SOURCE = random.Random(4)

@@ -11,11 +11,17 @@ import pytest
 
 from kafkaroute.errors import KafkaException, UnsupportedFeature
 from kafkaroute.messages import OFFSET_INVALID, KafkaError, TopicPartition
-from kafkaroute_kafka_python.consumed import ConsumedMessage
+from kafkaroute_kafka_python.consuming.consumed import ConsumedMessage
+from kafkaroute_kafka_python.consuming.positions import (
+    OffsetStore,
+    Stored,
+    from_application,
+    to_application,
+)
+from kafkaroute_kafka_python.consuming.rebalance import make_assignors
+from kafkaroute_kafka_python.consuming.waiting import FetchBuffer
 from kafkaroute_kafka_python.errors import batch_error, mapped, to_kafka_error
-from kafkaroute_kafka_python.fetch_buffer import FetchBuffer
 from kafkaroute_kafka_python.internals import require, update_credentials
-from kafkaroute_kafka_python.joins import UnseenJoin, is_join, resume_join
 from kafkaroute_kafka_python.library import (
     BaseCoordinator,
     Future,
@@ -24,9 +30,8 @@ from kafkaroute_kafka_python.library import (
     kp,
 )
 from kafkaroute_kafka_python.messages import write_headers
-from kafkaroute_kafka_python.offsets import OffsetStore, Stored, from_application, to_application
-from kafkaroute_kafka_python.rebalance import make_assignors
-from kafkaroute_kafka_python.reports import Delivery, Outcome, Reports
+from kafkaroute_kafka_python.network.joins import UnseenJoin, is_join, resume_join
+from kafkaroute_kafka_python.producing.reports import Delivery, Outcome, Reports
 
 P0, P1 = KafkaPartition("t", 0), KafkaPartition("t", 1)
 

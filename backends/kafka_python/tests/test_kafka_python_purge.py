@@ -10,10 +10,10 @@ import pytest
 
 from kafkaroute.messages import KafkaError, Message
 from kafkaroute.testing.embedded import EmbeddedCluster
-from kafkaroute_kafka_python.batches import LeanBatch, age
+from kafkaroute_kafka_python.fast.batches import LeanBatch, age
 from kafkaroute_kafka_python.library import KafkaNetClient, KafkaPartition, MemoryRecordsBuilder, kp
-from kafkaroute_kafka_python.producer_client import _Client
-from kafkaroute_kafka_python.reports import Reports
+from kafkaroute_kafka_python.network.producer_client import _Client
+from kafkaroute_kafka_python.producing.reports import Reports
 
 from . import kafka_python_world
 from .kafka_python_world import numbers, open_producer

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from kafkaroute.errors import ConfigurationError, UnsupportedFeature
-from kafkaroute_kafka_python.tls import build_ssl_context
+from kafkaroute_kafka_python.network.tls import build_ssl_context
 
 AUTHORITY = trustme.CA()
 SERVER = AUTHORITY.issue_cert("localhost")

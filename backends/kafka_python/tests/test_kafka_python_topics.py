@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from kafkaroute_kafka_python.partitioner import PARTITIONERS
-from kafkaroute_kafka_python.reports import Reports
-from kafkaroute_kafka_python.topic_keeper import TopicKeeper
-from kafkaroute_kafka_python.topics import Topic, Waiting
+from kafkaroute_kafka_python.producing.reports import Reports
+from kafkaroute_kafka_python.producing.topic_keeper import TopicKeeper
+from kafkaroute_kafka_python.producing.topics import Topic, Waiting
 
 
 class _Forgetful:

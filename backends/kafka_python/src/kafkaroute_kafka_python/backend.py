@@ -37,7 +37,7 @@ class KafkaPythonBackend(Backend):
         only_failures: bool = False,
     ) -> BackendProducer:
         from .config import read_settings
-        from .producer import KafkaPythonProducer
+        from .producing.producer import KafkaPythonProducer
         from .translate import plan_producer
 
         plan = plan_producer(read_settings(config, consumer=False))
@@ -47,7 +47,7 @@ class KafkaPythonBackend(Backend):
         self, config: Mapping[str, ConfigValue], origins: Mapping[str, Origin]
     ) -> BackendConsumer:
         from .config import read_settings
-        from .consumer import KafkaPythonConsumer
+        from .consuming.consumer import KafkaPythonConsumer
         from .translate import plan_consumer
 
         return KafkaPythonConsumer(plan_consumer(read_settings(config, consumer=True)), origins)

@@ -13,9 +13,9 @@ from kafkaroute.errors import ConfigurationError, UnsupportedFeature
 from kafkaroute.messages import KafkaError, kafka_exception
 
 from .config import Settings
+from .network.sockets import socket_url
+from .network.tls import build_ssl_context
 from .partitioner import PARTITIONERS, Partitioner
-from .sockets import socket_url
-from .tls import build_ssl_context
 
 __all__ = ["ConsumerPlan", "ProducerPlan", "plan_consumer", "plan_producer"]
 
@@ -303,7 +303,7 @@ def _sasl(settings: Settings) -> dict[str, Any]:
             raise UnsupportedFeature(
                 "sasl.mechanisms=OAUTHBEARER needs oauth_cb with the kafka-python backend"
             )
-        from .oauth import CallbackTokenProvider
+        from .network.oauth import CallbackTokenProvider
 
         sasl["sasl_oauth_token_provider"] = CallbackTokenProvider(
             settings["oauth_cb"], settings.get("sasl.oauthbearer.config", "")

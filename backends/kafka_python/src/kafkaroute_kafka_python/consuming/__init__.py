@@ -1,0 +1,1 @@
+"""How messages, rebalances and offsets get from the library to the application."""
