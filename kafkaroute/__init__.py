@@ -13,9 +13,9 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .channel import Channel as Channel
     from .consumer.consumer import Consumer as Consumer
-    from .errors import *  # noqa: F403
-    from .events import *  # noqa: F403
-    from .messages import *  # noqa: F403
+    from .errors import *
+    from .events import *
+    from .messages import *
     from .policy import Policy as Policy
     from .producer.producer import Producer as Producer
     from .resolver import resolve as resolve
@@ -64,7 +64,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604  # the values are strings
+__all__ = ["__version__", *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:

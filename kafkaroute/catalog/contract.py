@@ -50,7 +50,7 @@ class Catalog(ABC):
 
         Raises CatalogUnavailable, CatalogUnauthorized, CatalogAnswerInvalid, ChannelNotFound."""
 
-    def wait(self, question: Lookup, seconds: float) -> bool:  # noqa: ARG002
+    def wait(self, question: Lookup, seconds: float) -> bool:
         """Wait up to `seconds` for another answer than that of ``question.etag``; whether there is
         one. Asks once; ends at the latest ``question.timeout`` after `seconds`, and at close().
 
@@ -63,7 +63,7 @@ class Catalog(ABC):
             f"{type(self).__module__}.{type(self).__qualname__} {sorted(self.describe().items())}"
         )
 
-    def close(self) -> None:  # noqa: B027  # most have nothing to free
+    def close(self) -> None:  # most have nothing to free
         """Free connections. Safe to call twice."""
 
     def describe(self) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..rules import loader as rules_loader  # noqa: F401  # says which extra is missing
+    import_module("kafkaroute.rules.loader")  # says which extra is missing
     from .kong.convert import convert
 
     try:
@@ -57,5 +58,5 @@ def _write(path: str, text: str) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise ConfigurationError(f"{path} is there already") from None
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123  # a descriptor
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

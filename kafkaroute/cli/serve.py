@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -57,9 +58,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     try:
-        import httptools  # noqa: F401  # the service imports these
-        import jinja2  # noqa: F401
-        import jwt  # noqa: F401
+        for package in ("httptools", "jinja2", "jwt"):
+            import_module(package)  # the service imports these
         import uvicorn
     except ModuleNotFoundError as error:
         raise ConfigurationError(

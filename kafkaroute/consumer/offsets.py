@@ -142,5 +142,5 @@ def _after(message: Message) -> TopicPartition:
     if (error := message.error()) is not None:
         raise kafka_exception(KafkaError._INVALID_ARG, f"an event cannot be committed: {error}")
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None and partition is not None and offset is not None  # noqa: PT018
+    assert topic is not None and partition is not None and offset is not None
     return TopicPartition(topic, partition, offset + 1, None, message.leader_epoch())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from pathlib import Path
 
@@ -20,7 +19,7 @@ _log = logging.getLogger("kafkaroute.catalog.rules")
 def file_stamp(path: Path) -> tuple[int, ...]:
     """What differs after an edit, also one that replaces the file by a rename."""
     try:
-        found = os.stat(path)  # noqa: PTH116  # each look-up does it
+        found = path.stat()
     except OSError:
         return ()
     return (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -183,7 +184,7 @@ class AuditFile:
     def _follow(self) -> None:
         """Open the file anew where a log rotation took it away."""
         try:
-            now, own = os.stat(self._path), os.fstat(self._file)  # noqa: PTH116  # as fstat
+            now, own = Path(self._path).stat(), os.fstat(self._file)
             if (now.st_dev, now.st_ino) == (own.st_dev, own.st_ino):
                 return
         except FileNotFoundError:

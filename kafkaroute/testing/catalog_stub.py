@@ -275,10 +275,8 @@ class CatalogStub:
 
     def answer(self, query: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
         """Status and body for a raw query string; the contract's table of observations."""
-        if self.basic_auth is not None:
-            token = base64.b64encode(":".join(self.basic_auth).encode()).decode()
-            if authorization != f"Basic {token}":
-                return 401, {"message": "Unauthorized"}
+        if not self._may_ask(authorization):
+            return 401, {"message": "Unauthorized"}
         parameters = parse_qsl(query, keep_blank_values=True)
         profiles = [value for name, value in parameters if name == "config_profile"]
         channels = [value for name, value in parameters if _asks_channel(name)]
@@ -288,16 +286,21 @@ class CatalogStub:
             return _crash()
         if any(not channel for channel in channels):
             return 400, {"message": "Invalid channel URL"}
-        keys = [_channel_key(channel) for channel in channels]
-        if any(not path for _, _, path in keys):
-            return _crash()
-        if len({key[:2] for key in keys}) > 1:
-            return 400, {"message": "All channels must have the same scheme and host"}
-        return self._resolve(keys, profiles[0])
+        return self._resolve([_channel_key(channel) for channel in channels], profiles[0])
+
+    def _may_ask(self, authorization: str | None) -> bool:
+        if self.basic_auth is None:
+            return True
+        token = base64.b64encode(":".join(self.basic_auth).encode()).decode()
+        return authorization == f"Basic {token}"
 
     def _resolve(
         self, keys: Sequence[tuple[str, str, tuple[str, ...]]], profile: str
     ) -> tuple[int, dict[str, Any]]:
+        if any(not path for _, _, path in keys):
+            return _crash()
+        if len({key[:2] for key in keys}) > 1:
+            return 400, {"message": "All channels must have the same scheme and host"}
         with self._lock:
             fallback = self._known_hosts.get(keys[0][:2])
             if fallback is None:

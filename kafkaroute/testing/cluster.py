@@ -108,7 +108,7 @@ class Cluster(ABC):
         self.create_topic(name, partitions)
         return name
 
-    def warm_up(self) -> None:  # noqa: B027  # most clusters need none
+    def warm_up(self) -> None:  # most clusters need none
         """Do beforehand what makes the first use of groups and transactions slow."""
 
     @abstractmethod

@@ -157,13 +157,7 @@ def _say_what_else(found: Certificate, run: MoveRun, groups: list[GroupCount]) -
     if told != found.late:
         found.notes.append(f"late: {found.late} counted, {told} told by events")
     for number, group in enumerate(groups, 1):
-        if group.unknown:
-            found.notes.append(f"group {number} read {group.unknown} that nobody accepted")
-        if group.first_losses:
-            where = f"{dict(group.lost_by_topic)}, {dict(group.lost_by_range)}"
-            found.notes.append(f"group {number} never read {where}; {group.first_losses} first")
-        if group.first_reorderings:
-            found.notes.append(f"group {number} reordered: {group.first_reorderings}")
+        _say_of_group(number, group, found)
     for worker in [*run.producers, *(member for group in run.members for member in group)]:
         _say_of(worker, found)
     for members in run.members:
@@ -171,6 +165,16 @@ def _say_what_else(found: Certificate, run: MoveRun, groups: list[GroupCount]) -
         found.slowest = max(found.slowest, *slowest)
     unread = [said["text"] for said in changes if said["phase"] in {"unread", "uncommitted"}]
     found.notes += sorted(set(unread))
+
+
+def _say_of_group(number: int, group: GroupCount, found: Certificate) -> None:
+    if group.unknown:
+        found.notes.append(f"group {number} read {group.unknown} that nobody accepted")
+    if group.first_losses:
+        where = f"{dict(group.lost_by_topic)}, {dict(group.lost_by_range)}"
+        found.notes.append(f"group {number} never read {where}; {group.first_losses} first")
+    if group.first_reorderings:
+        found.notes.append(f"group {number} reordered: {group.first_reorderings}")
 
 
 def _say_of(worker: Worker, found: Certificate) -> None:

@@ -271,14 +271,7 @@ class RouteCache(Watchable):
             entry = self._entries[channel] = Entry(self._interner.shared(route), started)
             entry.named = not flight.part
         else:
-            before = entry.route
-            if not is_same(before, route):
-                entry.route = self._interner.shared(route)
-            if changed:
-                self._listeners.route_changed(channel, before, entry.route)
-            if entry.error is not None:
-                self._listeners.later(*self._health.cleared(channel, entry.error))
-                self._listeners.error_changed(channel, entry.route, None)
+            self._renew(channel, entry, route, changed=changed)
         if changed:
             self._listeners.later(*self._health.overridden(entry.route))
             self._interner.sweep(one.route for one in self._entries.values())
@@ -301,6 +294,18 @@ class RouteCache(Watchable):
             for name in dropped(lost, self._entries):
                 self._drop(name)
         return entry.route
+
+    def _renew(self, channel: str, entry: Entry, route: Route, *, changed: bool) -> None:
+        """The entry holds `route` from now on, and its listeners hear what became better. Lock
+        held."""
+        before = entry.route
+        if not is_same(before, route):
+            entry.route = self._interner.shared(route)
+        if changed:
+            self._listeners.route_changed(channel, before, entry.route)
+        if entry.error is not None:
+            self._listeners.later(*self._health.cleared(channel, entry.error))
+            self._listeners.error_changed(channel, entry.route, None)
 
     def _land_error(self, channel: str, error: Exception) -> Route | None:
         """No good answer; a route where one may be used all the same. Lock held."""

@@ -100,7 +100,7 @@ class LongPolls:
 
     # --- called by the refresher ----------------------------------------------------------
 
-    def on_due(self, key: str, due: float) -> None:  # noqa: ARG002
+    def on_due(self, key: str, due: float) -> None:
         with self._lock:
             if self._stopped:
                 return

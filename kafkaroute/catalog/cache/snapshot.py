@@ -122,7 +122,7 @@ class Snapshot:
 
     # --- called by the refresher ----------------------------------------------------------
 
-    def on_due(self, key: str, due: float) -> None:  # noqa: ARG002  # one kind of work only
+    def on_due(self, key: str, due: float) -> None:  # one kind of work only
         with self._lock:
             if self._next_write != due:
                 return

@@ -44,10 +44,10 @@ class _Fixed:
         self.identity = None if login is None else login[0]
         self._header = None if login is None else basic(*login)
 
-    def header(self, deadline: float) -> str | None:  # noqa: ARG002  # nothing is waited for
+    def header(self, deadline: float) -> str | None:  # nothing is waited for
         return self._header
 
-    def outdated(self, header: str | None) -> bool:  # noqa: ARG002
+    def outdated(self, header: str | None) -> bool:
         return False
 
 

@@ -250,6 +250,6 @@ class BoundedSession(requests.Session):
         self.receiving.end()
         super().close()
 
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+    def get_redirect_target(self, resp: requests.Response) -> None:
         """Never: requests would read the whole body of a redirect to find its next address."""
         return

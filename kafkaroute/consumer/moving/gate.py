@@ -102,12 +102,12 @@ class Gate:
         topic, number = message.topic(), message.partition()
         if origin is None or topic is None or number is None:
             return message
-        way = self._ways.get(origin.channel)
-        if way is None:
-            return message
         place = self._members.current(origin.place)
-        stage = next((one for one in way.live() if one.is_at(place, topic)), None)
-        if stage is None:
+        way = self._ways.get(origin.channel)
+        stage = None
+        if way is not None:
+            stage = next((one for one in way.live() if one.is_at(place, topic)), None)
+        if way is None or stage is None:
             return message
         if stage.state is State.LEFT:
             why = None if stage.beside else self._stops(way, stage, number, message)
@@ -164,7 +164,7 @@ class Gate:
         """Have it read again later. Where that cannot be, it is delivered: this costs its order,
         but the message may be committed already."""
         topic, number, offset = message.topic(), message.partition(), message.offset()
-        assert topic is not None and number is not None and offset is not None  # noqa: PT018
+        assert topic is not None and number is not None and offset is not None
         assert stage.member is not None
         one, kept = TopicPartition(topic, number, offset), stage.member.kept
         if kept.holds(one, why) and offset > stage.returned.get(number, offset):

@@ -151,33 +151,41 @@ class Leaving:
             self._scout.ask()
         look = self._scout.latest(self._topic)
         if look is not None and look is not self._look:
-            self._look = look
-            self._ends.add(look)
-            if self._reported is None and look.reached and not look.untouched:
-                self.commits = True  # another member did
-            if look.reached:
-                self._misses = 0
-            elif look.at >= self.since:
-                if self._misses == 0:
-                    self._missing = look.at
-                self._misses += 1
-            for number, one in look.partitions.items():
-                self._committed.setdefault(number, one.read)
-                if one.error is None and look.at >= self.since:
-                    self._highs.setdefault(number, one.high)
+            self._take(look)
         self._watch_progress(now, standing)
         if self._ends.complete or self._cut_is_read(now, standing) or self._all_say_so():
             uncommitted = self._uncommitted()
             self._decide(Outcome.UNCOMMITTED if uncommitted else Outcome.DRAINED, uncommitted)
         elif look is not None and look.at >= self.since:
-            if not look.reached:
-                if self._misses >= MISSES and now - self._missing >= self._patience:
-                    self._decide(Outcome.UNREAD, self._ends.unread() or self._standing())
-            elif self._is_own_business(look) and self._own_is_done():
-                self._decide(Outcome.DRAINED, ())
-            elif self._others.still(now) >= self._wait(standing) and self._own_is_done():
-                self._decide(Outcome.UNCOMMITTED, self._ends.unread())
+            self._judge(look, now, standing)
         return self.outcome
+
+    def _take(self, look: Look) -> None:
+        """A look that is not known yet."""
+        self._look = look
+        self._ends.add(look)
+        if self._reported is None and look.reached and not look.untouched:
+            self.commits = True  # another member did
+        if look.reached:
+            self._misses = 0
+        elif look.at >= self.since:
+            if self._misses == 0:
+                self._missing = look.at
+            self._misses += 1
+        for number, one in look.partitions.items():
+            self._committed.setdefault(number, one.read)
+            if one.error is None and look.at >= self.since:
+                self._highs.setdefault(number, one.high)
+
+    def _judge(self, look: Look, now: float, standing: Standing) -> None:
+        """Whether to go on although the group is not known to have read everything."""
+        if not look.reached:
+            if self._misses >= MISSES and now - self._missing >= self._patience:
+                self._decide(Outcome.UNREAD, self._ends.unread() or self._standing())
+        elif self._is_own_business(look) and self._own_is_done():
+            self._decide(Outcome.DRAINED, ())
+        elif self._others.still(now) >= self._wait(standing) and self._own_is_done():
+            self._decide(Outcome.UNCOMMITTED, self._ends.unread())
 
     def _wait(self, standing: Standing) -> float:
         """Seconds without progress of other members after which nobody is expected to make any."""

@@ -139,7 +139,9 @@ class FileStore(RulesStore):
             problems=tuple(problem for problem in problems if problem is not None),
         )
 
-    def change(self, edit: Callable[[str], str], *, author: str, note: str = "") -> State:  # noqa: ARG002  # a file has no place for them; the audit log has
+    def change(
+        self, edit: Callable[[str], str], *, author: str, note: str = ""
+    ) -> State:  # a file has no place for author and note; the audit log has
         with self._lock:
             self._read_again()
             if self._problem is not None:
@@ -159,7 +161,7 @@ class FileStore(RulesStore):
         temporary = target.with_name(f".{target.name}.new")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123  # a descriptor
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

@@ -67,7 +67,7 @@ class Journal:
     def _write(self, record: str) -> None:
         # Connections may hold what their author wrote: nobody else reads it.
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        with open(descriptor, "r+b") as file:  # noqa: PTH123  # a descriptor
+        with os.fdopen(descriptor, "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             if size and file.seek(size - 1) and file.read(1) != b"\n":
                 # A line that was cut short by a crash.
@@ -80,7 +80,7 @@ class Journal:
     def _replace(self, records: Sequence[str]) -> None:
         temporary = self.path.with_name(f".{self.path.name}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123  # a descriptor
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(f"{record}\n" for record in records)
             file.flush()
             os.fsync(file.fileno())

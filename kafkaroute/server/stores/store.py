@@ -133,9 +133,9 @@ class RulesStore(ABC):
             NotWritable, VersionConflict: nothing changed.
         """
 
-    def share(self, sightings: Sequence[Sighting]) -> None:  # noqa: B027  # one process: nothing
+    def share(self, sightings: Sequence[Sighting]) -> None:  # one process: nothing
         """Let other replicas know who asked for what. Blocks."""
 
-    def sightings(self, channel: str) -> list[Sighting]:  # noqa: ARG002
+    def sightings(self, channel: str) -> list[Sighting]:
         """What all replicas have seen on `channel`, spelled plainly. Blocks."""
         return []

@@ -152,7 +152,7 @@ class PublicAppender:
         value: bytes | None,
         headers: Pairs,
         entry: Entry,
-        accepted_at: float,  # noqa: ARG002  # the library counts from now
+        accepted_at: float,  # the library counts from now
         /,
     ) -> None:
         if key is None and value is None:

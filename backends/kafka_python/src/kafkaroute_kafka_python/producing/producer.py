@@ -129,7 +129,7 @@ class KafkaPythonProducer(BackendProducer):
         self._check_open()
         return query_metadata(self._opener, topic, timeout, self._plan.servers)
 
-    def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:  # noqa: ARG002
+    def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
         self._check_open()
         self._fail(in_queue=in_queue, in_flight=in_flight)
 
