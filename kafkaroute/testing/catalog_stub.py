@@ -289,10 +289,8 @@ class CatalogStub:
         return self._resolve([_channel_key(channel) for channel in channels], profiles[0])
 
     def _may_ask(self, authorization: str | None) -> bool:
-        if self.basic_auth is None:
-            return True
-        token = base64.b64encode(":".join(self.basic_auth).encode()).decode()
-        return authorization == f"Basic {token}"
+        login = self.basic_auth and base64.b64encode(":".join(self.basic_auth).encode()).decode()
+        return login is None or authorization == f"Basic {login}"
 
     def _resolve(
         self, keys: Sequence[tuple[str, str, tuple[str, ...]]], profile: str
