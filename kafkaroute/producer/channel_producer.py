@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, Protocol, final
 
 from ..backend.contract import DeliveryCallback, HeadersInput
 from ..loose import Data, Number
-
-if TYPE_CHECKING:
-    from .producer import Producer
 
 __all__ = ["ChannelProducer"]
 
@@ -18,13 +15,21 @@ _ANY: Final[Any] = -1
 _NOW: Final[Any] = 0
 
 
+class Connecting(Protocol):
+    """What a handle needs of the Producer that it belongs to."""
+
+    _senders: dict[str, Any]
+
+    def _connect(self, channel: str, *, reports: bool = False) -> tuple[Any, ...]: ...
+
+
 @final
 class ChannelProducer:
     """One channel of a Producer: what ``producer.channel(name)`` returns."""
 
     __slots__ = ("_connect", "_senders", "name", "producer")
 
-    def __init__(self, producer: Producer, name: str) -> None:
+    def __init__(self, producer: Connecting, name: str) -> None:
         self.producer = producer
         self.name = name
         # Pairs of senders; compiled code would take a pair of a known size apart for each message.
@@ -56,7 +61,7 @@ class ChannelProducer:
         else:
             pair[1](value, key, partition, callback, timestamp, headers)
 
-    def __reduce__(self) -> tuple[type[ChannelProducer], tuple[Producer, str]]:
+    def __reduce__(self) -> tuple[type[ChannelProducer], tuple[Connecting, str]]:
         return ChannelProducer, (self.producer, self.name)  # compiled ones are not copied without
 
     def __repr__(self) -> str:

@@ -13,21 +13,21 @@ from ..events import Spot
 from ..route import Route
 from ..router import Place
 from .hold import Hold
-from .reports import Desk, Pair, Tracker, as_it_is
+from .reports import Desk, Pair, Reports, as_it_is
 from .undelivered import Undelivered
 
-__all__ = ["Home", "Link", "spot_of"]
+__all__ = ["Client", "Home", "spot_of"]
 
 #: librdkafka's defaults for what bounds its queue (CONFIGURATION.md).
 _MAX_MESSAGES, _MAX_KBYTES = 100_000, 1_048_576
 _TRUE = frozenset({"true", "t", "1"})
 
 
-class Link:
+class Client:
     """A live native client.
 
     Args:
-        desk: where its tracker hands in what it cannot settle.
+        desk: where its reports hands in what it cannot settle.
         redeliver: undelivered messages follow their route; not so in transactions, which must fail
             as a whole.
         reports: the application uses delivery callbacks.
@@ -36,6 +36,7 @@ class Link:
         tracked: failures are noticed, so that messages can follow.
         hold: what produce() appends to while the client is replaced, else None.
         doubtful: it is held only until it is known whether routes have changed: messages failed.
+        native: the backend's producer.
         strays: messages that failed after their channel had left, to be sent by this client.
         gone: it is about to be closed: no channel may come back.
         cluster_id: its Kafka cluster's, "" where it has none to tell; None until somebody has asked.
@@ -43,15 +44,15 @@ class Link:
 
     __slots__ = (
         "__weakref__",
-        "client",
         "cluster_id",
         "doubtful",
         "gone",
         "hold",
+        "native",
         "place",
+        "reports",
         "strays",
         "tracked",
-        "tracker",
     )
 
     def __init__(
@@ -69,10 +70,10 @@ class Link:
         only_errors = str(config.get("delivery.report.only.error", "")).lower() in _TRUE
         callback = default if callable(default) else None
         quiet = self.tracked and not only_errors and not reports and callback is None
-        self.tracker = Tracker(desk, callback, quiet=quiet)
-        self.client: BackendProducer = (
+        self.reports = Reports(desk, callback, quiet=quiet)
+        self.native: BackendProducer = (
             backend.open_producer(
-                config, on_failure=self.tracker.failed, only_failures=only_errors or quiet
+                config, on_failure=self.reports.failed, only_failures=only_errors or quiet
             )
             if self.tracked
             else backend.open_producer(config)
@@ -80,16 +81,43 @@ class Link:
 
     def direct(self, channel: str, topic: str) -> Pair:
         """How `channel` is sent by the client, held or not."""
-        send, native = self.client.sender(topic), self.client.native_sender(topic)
+        send, native = self.native.sender(topic), self.native.native_sender(topic)
         if self.tracked:
-            return self.tracker.pair(channel, topic, send, native)
+            return self.reports.pair(channel, topic, send, native)
         return send, send, as_it_is
 
-    def new_hold(self, forward: Callable[..., None]) -> Hold:
-        """Begin to hold."""
+    def begin_hold(self, forward: Callable[..., None]) -> Hold:
+        """From now on produce() appends to a queue in front of the client."""
         self.hold = self.hold_like(forward)
-        self.hold.elsewhere = len(self.client)
+        self.hold.drained_to(len(self.native))
         return self.hold
+
+    def end_hold(self) -> Hold | None:
+        """The hold that ends, if there was one."""
+        hold, self.hold, self.doubtful = self.hold, None, False
+        return hold
+
+    def doubt(self, *, doubtful: bool) -> None:
+        """Whether the hold is there only until it is known why messages failed."""
+        self.doubtful = doubtful
+
+    def move_to(self, place: Place) -> None:
+        """The client serves `place` from now on: its login was replaced."""
+        self.place = place
+
+    def condemn(self) -> None:
+        """The client is about to be closed."""
+        self.gone = True
+
+    def learn_cluster(self, cluster_id: str | None) -> None:
+        """The cluster told who it is: "" where it has no id to tell, None where it did not answer."""
+        self.cluster_id = cluster_id
+
+    def take_strays(self) -> list[Undelivered]:
+        """What waits to be sent again, taken out."""
+        taken = list(self.strays)
+        self.strays.clear()
+        return taken
 
     def hold_like(self, forward: Callable[..., None]) -> Hold:
         """A hold with the bounds that the client's own queue has."""
@@ -101,13 +129,13 @@ class Link:
     def kept(self) -> int:
         """Messages that are not the client's now: held, collected, or to be sent again."""
         held = 0 if self.hold is None else len(self.hold)
-        return len(self.strays) + self.tracker.waiting() + held
+        return len(self.strays) + self.reports.waiting() + held
 
 
 class Home(NamedTuple):
     """Where a channel lives: which client sends it, by which route."""
 
-    link: Link
+    client: Client
     route: Route
 
 

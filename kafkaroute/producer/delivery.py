@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ..errors import ClosedError
-from .client import Link
+from .client import Client
 from .dispatch import Dispatch
 
 __all__ = ["Delivery", "deadline_of"]
@@ -27,22 +27,23 @@ class Delivery:
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
+        self._table = dispatch.table
 
     def poll(self, timeout: float | None) -> int:
         """Serve reports; see :meth:`kafkaroute.Producer.poll`."""
-        dispatch = self._dispatch
-        links: Iterable[Link]
+        table = self._table
+        clients: Iterable[Client]
         served = 0
-        if not dispatch.busy:
-            links = dispatch.router.clients()
-            for link in links:
-                served += _poll(link, 0)
+        if not table.busy:
+            clients = table.router.clients()
+            for client in clients:
+                served += _poll(client, 0)
         else:
             served = self._serve(0)
         if served or timeout == 0:
             return served
         deadline = deadline_of(timeout)
-        while not dispatch.closed:
+        while not table.closed:
             # Slices: clients come and go, close() may be called, signals want to be handled.
             left = max(0.0, deadline - time.monotonic())
             served = self._serve(min(left, _SLICE))
@@ -52,24 +53,24 @@ class Delivery:
 
     def _serve(self, timeout: float) -> int:
         """One round over everything, waiting up to `timeout` seconds in all."""
-        dispatch = self._dispatch
-        links = dispatch.links()
+        table = self._table
+        clients = table.clients()
         # Looked at first: what comes into `later` after that is younger than what these have.
-        free = [link for link in links if not link.tracker.diverted]
+        free = [client for client in clients if not client.reports.diverted]
         served = self.serve_later()
         if served:
             timeout = 0
-        for link in free:
-            served += _poll(link, timeout / len(free))
+        for client in free:
+            served += _poll(client, timeout / len(free))
         if not free and not served and timeout:
             time.sleep(min(timeout, _LOOK_AGAIN))
-        if dispatch.busy:
-            dispatch.rest()
+        if table.busy:
+            self._dispatch.rest()
         return served
 
     def serve_later(self) -> int:
         """Call the callbacks of reports that movers collected."""
-        later = self._dispatch.later
+        later = self._table.later
         served = 0
         # As many as there are now: callbacks that produce must not keep this thread for ever.
         for _ in range(len(later)):
@@ -83,28 +84,28 @@ class Delivery:
 
     def count(self) -> int:
         """Messages and events that wait for delivery or for poll()."""
-        dispatch = self._dispatch
-        if not dispatch.busy:
-            return sum(len(link.client) for link in dispatch.router.clients())
+        table = self._table
+        if not table.busy:
+            return sum(len(client.native) for client in table.router.clients())
         while True:
-            mark = dispatch.activity
-            links = dispatch.links()
+            mark = table.activity
+            clients = table.clients()
             # In the order in which a message passes: it may be counted twice, never missed.
-            count = dispatch.proving.kept()
-            count += sum(link.kept() for link in links)
-            count += sum(len(link.client) for link in links)
-            count += len(dispatch.later)
-            if dispatch.is_moving():
+            count = self._dispatch.cluster_check.kept()
+            count += sum(client.kept() for client in clients)
+            count += sum(len(client.native) for client in clients)
+            count += len(table.later)
+            if self._dispatch.is_moving():
                 return max(1, count)
-            if mark == dispatch.activity:
+            if mark == table.activity:
                 return count
 
     def flush(self, timeout: float | None) -> int:
         """Serve reports until nothing is left; see :meth:`kafkaroute.Producer.flush`."""
-        dispatch = self._dispatch
+        table = self._table
         deadline = deadline_of(timeout)
         while True:
-            if dispatch.busy:
+            if table.busy:
                 self._serve(0)
             if not (remaining := self.count()):
                 return 0
@@ -114,36 +115,38 @@ class Delivery:
             # Slices: a cluster that does not answer must not hold up the others, and a client may
             # become a mover's to serve.
             waiting = [
-                link for link in dispatch.links() if not link.tracker.diverted and len(link.client)
+                client
+                for client in table.clients()
+                if not client.reports.diverted and len(client.native)
             ]
-            for link in waiting:
+            for client in waiting:
                 with suppress(ClosedError):
-                    link.client.flush(max(0.0, min(_SLICE, deadline - time.monotonic())))
+                    client.native.flush(max(0.0, min(_SLICE, deadline - time.monotonic())))
             if not waiting:
                 time.sleep(min(left, _LOOK_AGAIN))
 
     def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
         """Fail what is undelivered, held messages included."""
-        for link in self._dispatch.links():
+        for client in self._table.clients():
             if in_queue:
-                self._dispatch.give_up(link, end=False)
-            link.client.purge(in_queue, in_flight, blocking)
+                self._dispatch.give_up(client, end=False)
+            client.native.purge(in_queue, in_flight, blocking)
 
     def close(self, timeout: float | None) -> int:
         """Flush, end the movers, free every client; returns how many messages failed."""
-        dispatch = self._dispatch
+        table = self._table
         try:
             self.flush(timeout)
         finally:
-            dispatch.stop()
-            dispatch.router.close()
-            failed, failure = dispatch.given_up, None
-            for link in dispatch.take_all():
+            self._dispatch.stop()
+            table.router.close()
+            failed, failure = table.given_up, None
+            for client in table.take_all():
                 try:
-                    failed += link.client.close(0)
+                    failed += client.native.close(0)
                 except Exception as error:
                     failure = failure or error
-            while dispatch.later:
+            while table.later:
                 try:
                     self.serve_later()
                 except Exception as error:
@@ -153,9 +156,9 @@ class Delivery:
         return failed
 
 
-def _poll(link: Link, timeout: float) -> int:
+def _poll(client: Client, timeout: float) -> int:
     try:
-        return link.client.poll(timeout)
+        return client.native.poll(timeout)
     except ClosedError:  # its channels have left, and so has it
         return 0
 

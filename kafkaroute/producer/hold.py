@@ -13,7 +13,7 @@ from ..backend.contract import DeliveryCallback, HeadersInput
 from .reports import Pair, as_it_is
 from .undelivered import Undelivered
 
-__all__ = ["Fronts", "Hold"]
+__all__ = ["Hold", "Holds"]
 
 
 class Hold:
@@ -27,7 +27,7 @@ class Hold:
         max_messages, max_bytes: bounds, of what is held and what the client still has.
 
     Attributes:
-        elsewhere: how many messages the client still has; kept up to date by whoever drains it.
+        elsewhere: how many messages the client still has, as far as :meth:`drained_to` was told.
     """
 
     def __init__(self, forward: Callable[..., None], max_messages: float, max_bytes: float) -> None:
@@ -42,6 +42,10 @@ class Hold:
         self._bytes_out = 0
         self._in_hand = 0
         self.elsewhere = 0
+
+    def drained_to(self, left: int) -> None:
+        """The client still has `left` messages."""
+        self.elsewhere = left
 
     def pair(self, channel: str) -> Pair:
         """Senders of `channel` that append."""
@@ -165,12 +169,12 @@ def _owned(data: Any, name: str) -> bytes | str | None:
     raise TypeError(f"{name} must be bytes, str or None, not {type(data).__name__}")
 
 
-class Fronts:
+class Holds:
     """Channel → the holds in front of its client, in the order in which a message passes them.
 
     What is held is older than what produce() brings, also when the channel's client is another one
     by now: until a hold is empty, the channel's messages go through it. A channel that moves on
-    meanwhile has several. Changes are made with the dispatch's lock held.
+    meanwhile has several. Changes are made under the table's lock.
     """
 
     def __init__(self) -> None:

@@ -39,8 +39,9 @@ class Producer:
 
     def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
         self._dispatch = Dispatch(Settings.load(config))
-        self._router = self._dispatch.router
-        self._senders = self._dispatch.senders
+        self._table = self._dispatch.table
+        self._router = self._table.router
+        self._senders = self._table.senders
         self._delivery = Delivery(self._dispatch)
         self._transactions: Transactions | None = None
         on_fork(self)
@@ -105,9 +106,9 @@ class Producer:
     def preload(self, channels: Iterable[str]) -> None:
         """Look several channels up in parallel and open their clients, so that the first
         produce() of each waits for nobody. Raises as produce()."""
-        for route in self._dispatch.router.routes(channels):
+        for route in self._router.routes(channels):
             # Its sender is made by the first message: most of what a channel takes.
-            self._dispatch._find(route.channel, reports=False)
+            self._dispatch.find(route.channel, reports=False)
 
     def _connect(self, channel: str, *, reports: bool = False) -> Pair:
         return self._dispatch.connect(channel, reports=reports)
@@ -142,7 +143,7 @@ class Producer:
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
         """Fail undelivered messages with ``_PURGE_QUEUE`` or ``_PURGE_INFLIGHT``."""
-        self._dispatch.check_open()
+        self._table.check_open()
         self._delivery.purge(in_queue, in_flight, blocking)
 
     def list_topics(self, channel: str | None = None, timeout: float = -1) -> ClusterMetadata:
@@ -152,28 +153,28 @@ class Producer:
             channel: whose cluster and topic; may be left out while only one cluster is in use.
             timeout: seconds.
         """
-        dispatch = self._dispatch
-        dispatch.check_open()
+        table = self._table
+        table.check_open()
         if channel is not None:
-            home = dispatch.home(channel)
-            return home.link.client.list_topics(home.route.topic, timeout)
-        links = list(dispatch.router.clients())
-        if len(links) != 1:
+            home = table.home(channel)
+            return home.client.native.list_topics(home.route.topic, timeout)
+        clients = list(table.router.clients())
+        if len(clients) != 1:
             raise ConfigurationError(
-                f"list_topics() without a channel needs exactly one cluster in use, not {len(links)}"
+                f"list_topics() without a channel needs exactly one cluster in use, not {len(clients)}"
             )
-        return links[0].client.list_topics(None, timeout)
+        return clients[0].native.list_topics(None, timeout)
 
     # Seeing.
 
     def routes(self) -> dict[str, RouteStatus]:
         """How each channel in use stands: where it lives, and what moves."""
-        return status_of(self._dispatch)
+        return status_of(self._table, self._dispatch.underway())
 
     def counters(self) -> dict[str, int]:
         """Phases of moves so far (``rescued`` counts messages), and messages that failed without a
         callback to tell."""
-        return self._dispatch.counters()
+        return self._table.counters()
 
     # The end.
 
@@ -191,11 +192,8 @@ class Producer:
                 close() waits for.
         """
         self._dispatch.check_may_close()
-        with self._dispatch.lock:
-            if self._dispatch.closed:
-                return 0
-            self._dispatch.closed = True
-            self._senders.clear()
+        if not self._table.shut():
+            return 0
         if self._transactions is not None:
             self._transactions.abandon(-1 if timeout is None else timeout)
         return self._delivery.close(timeout)
@@ -208,24 +206,23 @@ class Producer:
         Each native client is initialised when a transaction first uses it, because only then is
         known which cluster that is; `timeout` (seconds) bounds that call.
         """
-        dispatch = self._dispatch
-        with dispatch.lock:
-            dispatch.check_open()
+        table = self._table
+        with table.locked():
+            table.check_open()
             if self._transactions is None:
-                settings = dispatch.settings
+                settings, router = table.settings, table.router
                 transactions = Transactions(
-                    lambda: [link.client for link in dispatch.router.clients()],
+                    lambda: [client.native for client in router.clients()],
                     patience=2 * settings.ttl + settings.timeout,
                     drain_timeout=settings.drain_timeout,
                 )
                 self._transactions = transactions
-                dispatch.bind = lambda link, channel: transactions.bind(link.client, channel)
-                dispatch.transactions = transactions
+                self._dispatch.bind_to(transactions)
         self._transactions.init(timeout)  # asks clusters: not under the lock
-        self._forget_senders()
+        self._table.forget_senders()
 
     def _transaction(self) -> Transactions:
-        self._dispatch.check_open()
+        self._table.check_open()
         if self._transactions is None:
             raise Transactions.misuse("call init_transactions() first")
         return self._transactions
@@ -257,17 +254,12 @@ class Producer:
     def commit_transaction(self, timeout: float = -1) -> None:
         """Flush and commit; `timeout` in seconds."""
         self._transaction().commit(timeout)
-        self._forget_senders()
+        self._table.forget_senders()  # the next one may live on another cluster
 
     def abort_transaction(self, timeout: float = -1) -> None:
         """Abort; undelivered messages fail with ``_PURGE_QUEUE``. `timeout` in seconds."""
         self._transaction().abort(timeout)
-        self._forget_senders()
-
-    def _forget_senders(self) -> None:
-        """The next transaction may live on another cluster, so its channels are bound anew."""
-        with self._dispatch.lock:
-            self._dispatch.senders.clear()
+        self._table.forget_senders()
 
     def __enter__(self) -> Self:
         return self

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from ..backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
 from ..loose import Number
 from ..messages import KafkaError, Message
-from .sender import Lane, Pair, as_it_is, native_of, nobody
+from .sender import ChannelSender, Pair, Reporting, as_it_is, native_of, nobody
 from .undelivered import ReportClock, Undelivered
 
-__all__ = ["Desk", "Pair", "Tracker", "Unheard", "as_it_is"]
+__all__ = ["Desk", "Pair", "Reports", "UnheardFailures", "as_it_is"]
 
 _log = logging.getLogger("kafkaroute.producer")
 #: Reports of purge() and close(): the messages were given up on purpose.
@@ -22,25 +22,25 @@ _PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 
 class Desk(Protocol):
-    """Where a tracker hands in what it cannot settle by itself."""
+    """Where a reports hands in what it cannot settle by itself."""
 
     def report_later(
         self, callback: DeliveryCallback, error: KafkaError | None, message: Message
     ) -> None:
         """The application's next poll(), flush() or close() is to call `callback`."""
 
-    def astray(self, tracker: Tracker, message: Undelivered, topic: str | None) -> bool:
+    def astray(self, reports: Reports, message: Undelivered, topic: str | None) -> bool:
         """A message failed outside a move. True when it follows its channel elsewhere."""
 
     def unheard(self, channel: str, error: KafkaError) -> None:
         """A message without a callback failed for good."""
 
-    def wants_reports(self, tracker: Tracker, channel: str, *message: Any) -> None:
+    def wants_reports(self, reports: Reports, channel: str, *message: Any) -> None:
         """A message with a callback came to a client that reports failures only."""
 
 
-class Tracker:
-    """See the module's text. Reports arrive on whichever thread serves the native client.
+class Reports(Reporting):
+    """Tells what became of each message. Reports arrive on whichever thread serves the client.
 
     Args:
         desk: see :class:`Desk`.
@@ -51,7 +51,7 @@ class Tracker:
     Attributes:
         diverted: how many movers serve the client: the application's callbacks wait on the desk.
         clock: tells when a message was produced.
-        default: for messages without a callback of their own; :func:`.lane.nobody` if none.
+        default: for messages without a callback of their own; :func:`.sender.nobody` if none.
         rescuing: a purge is ours; else its reports are meant for the application.
     """
 
@@ -70,14 +70,14 @@ class Tracker:
 
     def pair(self, channel: str, topic: str, send: Sender, native: NativeSender | None) -> Pair:
         """The senders of `channel` over the client's own `send`, or over what is below it."""
-        lane = Lane(self, channel, native_of(send) if native is None else native)
+        sender = ChannelSender(self, channel, native_of(send) if native is None else native)
         # A failure of a message without a wrapper tells no more than its topic, so only one
         # channel of each topic may send that way.
         if self.default is not nobody or self._owners.setdefault(topic, channel) != channel:
-            return lane.plain, lane.full, as_it_is
+            return sender.plain, sender.full, as_it_is
         if native is None:
-            return send, lane.full, as_it_is
-        return native.send, lane.full, native.refuse
+            return send, sender.full, as_it_is
+        return native.send, sender.full, native.refuse
 
     def wants_reports(self, channel: str, *message: Any) -> None:
         """A message with a callback came to this client, which is quiet."""
@@ -131,6 +131,10 @@ class Tracker:
             self._desk.report_later(callback, error, message)
         else:
             callback(error, message)
+
+    def purged_by_us(self, rescuing: bool) -> None:
+        """Whether what fails as purged is to be sent again, as no application asked for it."""
+        self.rescuing = rescuing
 
     def divert(self, more: int) -> None:
         """Begin (1) or end (-1) to keep the application's callbacks for its own threads."""
@@ -189,7 +193,7 @@ class Tracker:
 _WARN_EVERY = 60.0
 
 
-class Unheard:
+class UnheardFailures:
     """Counts them, and warns now and then.
 
     Attributes:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
 from ..loose import Data, Number
 from ..messages import KafkaError, Message
 
-if TYPE_CHECKING:
-    from .reports import Tracker
-
-__all__ = ["Full", "Lane", "Pair", "Plain", "Refuse", "as_it_is", "native_of", "nobody"]
+__all__ = [
+    "ChannelSender",
+    "Full",
+    "Pair",
+    "Plain",
+    "Refuse",
+    "Reporting",
+    "as_it_is",
+    "native_of",
+    "nobody",
+]
 
 #: Sends value and key; the rest is default.
 Plain: TypeAlias = Callable[..., object]
@@ -39,7 +46,37 @@ _bound: Final[Any] = MethodType
 _NONE_KNOWN = (as_it_is, nobody)
 
 
-class Lane:
+class Reporting:
+    """Who takes the reports of what channels send (see reports.py). A class, not a protocol, so that
+    compiled code finds its attributes without a look-up.
+
+    Attributes:
+        default: for messages without a callback of their own; :func:`nobody` if none.
+        quiet: only failures are reported: a callback wants another client.
+        diverted: how many movers serve the client: the application's callbacks wait.
+    """
+
+    default: DeliveryCallback
+    quiet: bool
+    diverted: int
+
+    def wants_reports(self, channel: str, *message: Any) -> None:
+        """A message with a callback came to a client that is quiet."""
+
+    def report(
+        self,
+        channel: str,
+        sent_with: DeliveryCallback,
+        partition: Number,
+        timestamp: Number,
+        headers: HeadersInput | None,
+        error: KafkaError | None,
+        message: Message,
+    ) -> None:
+        """A message failed, or a mover serves the client."""
+
+
+class ChannelSender:
     """Sends with a report for each message that needs one.
 
     A report's wrapper is a bound method, one small object where partial() makes four: it is paid
@@ -48,11 +85,11 @@ class Lane:
 
     __slots__ = (
         *("_channel", "_deliver", "_headed", "_known", "_last"),
-        *("_refuse", "_report", "_send", "_tracker"),
+        *("_refuse", "_report", "_send", "_reports"),
     )
 
-    def __init__(self, tracker: Tracker, channel: str, native: NativeSender) -> None:
-        self._tracker = tracker
+    def __init__(self, reports: Reporting, channel: str, native: NativeSender) -> None:
+        self._reports = reports
         self._channel = channel
         self._send, self._refuse = native
         self._known: tuple[object, DeliveryCallback] = _NONE_KNOWN
@@ -76,9 +113,9 @@ class Lane:
         headers: HeadersInput | None,
     ) -> None:
         if callback is None:
-            callback = self._tracker.default
-        elif self._tracker.quiet:
-            self._tracker.wants_reports(
+            callback = self._reports.default
+        elif self._reports.quiet:
+            self._reports.wants_reports(
                 self._channel, value, key, partition, callback, timestamp, headers
             )
             return
@@ -89,23 +126,23 @@ class Lane:
                 if known[0] is callback:
                     wrapper = known[1]
                 elif self._last is callback:
-                    wrapper = _deliverer_to(self._tracker, self._channel, callback)
+                    wrapper = _deliverer_to(self._reports, self._channel, callback)
                     self._known = (callback, wrapper)
                 else:
                     self._last = callback
                     if (deliver := self._deliver) is None:
-                        deliver = self._deliver = _deliverer(self._tracker, self._channel)
+                        deliver = self._deliver = _deliverer(self._reports, self._channel)
                     wrapper = _bound(deliver, callback)
                 send(value, key, -1, wrapper)
                 return
             if callback is nobody and partition == -1 and not timestamp:
                 if (headed := self._headed) is None:
-                    headed = self._headed = _headed_reporter(self._tracker, self._channel)
+                    headed = self._headed = _headed_reporter(self._reports, self._channel)
                 kept = tuple(headers) if type(headers) is list else headers
                 send(value, key, -1, _bound(headed, kept), None, 0, headers)
                 return
             if (report := self._report) is None:
-                report = self._report = _reporter(self._tracker, self._channel)
+                report = self._report = _reporter(self._reports, self._channel)
             copy = headers.copy() if type(headers) is list else headers
             wrapper = _bound(report, (callback, partition, timestamp, copy))
             send(value, key, partition, wrapper, None, timestamp, headers)
@@ -114,31 +151,31 @@ class Lane:
             raise
 
 
-def _deliverer_to(tracker: Tracker, channel: str, callback: DeliveryCallback) -> DeliveryCallback:
+def _deliverer_to(reports: Reporting, channel: str, callback: DeliveryCallback) -> DeliveryCallback:
     """The report of messages with nothing but `callback`."""
 
     def deliver(error: KafkaError | None, message: Message) -> None:
-        if error is None and not tracker.diverted:
+        if error is None and not reports.diverted:
             callback(None, message)
         else:
-            tracker.report(channel, callback, -1, 0, None, error, message)
+            reports.report(channel, callback, -1, 0, None, error, message)
 
     return deliver
 
 
-def _deliverer(tracker: Tracker, channel: str) -> Callable[..., None]:
+def _deliverer(reports: Reporting, channel: str) -> Callable[..., None]:
     """The report of messages with nothing but a callback, to be bound to that."""
 
     def deliver(callback: DeliveryCallback, error: KafkaError | None, message: Message) -> None:
-        if error is None and not tracker.diverted:
+        if error is None and not reports.diverted:
             callback(None, message)
         else:
-            tracker.report(channel, callback, -1, 0, None, error, message)
+            reports.report(channel, callback, -1, 0, None, error, message)
 
     return deliver
 
 
-def _reporter(tracker: Tracker, channel: str) -> Callable[..., None]:
+def _reporter(reports: Reporting, channel: str) -> Callable[..., None]:
     """The report of other messages, to be bound to what reports do not tell."""
 
     def report(
@@ -147,21 +184,21 @@ def _reporter(tracker: Tracker, channel: str) -> Callable[..., None]:
         message: Message,
     ) -> None:
         callback, partition, timestamp, headers = untold
-        if error is None and not tracker.diverted:
+        if error is None and not reports.diverted:
             callback(None, message)
         else:
-            tracker.report(channel, callback, partition, timestamp, headers, error, message)
+            reports.report(channel, callback, partition, timestamp, headers, error, message)
 
     return report
 
 
-def _headed_reporter(tracker: Tracker, channel: str) -> Callable[..., None]:
+def _headed_reporter(reports: Reporting, channel: str) -> Callable[..., None]:
     """The report of messages with nothing but headers, to be bound to these."""
 
     def report(headers: HeadersInput, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             again = list(headers) if isinstance(headers, tuple) else headers
-            tracker.report(channel, nobody, -1, 0, again, error, message)
+            reports.report(channel, nobody, -1, 0, again, error, message)
 
     return report
 

@@ -2,56 +2,69 @@
 
 from __future__ import annotations
 
-from ..events import RouteStatus
-from .client import Home, Link, spot_of
-from .dispatch import Dispatch
-from .moving.mover import Mover
+from collections.abc import Mapping
+from typing import NamedTuple
 
-__all__ = ["status_of"]
+from ..events import Phase, RouteStatus, Spot
+from ..route import Route
+from .client import Client, Home, spot_of
+from .table import Table
+
+__all__ = ["Underway", "status_of"]
 
 
-def status_of(dispatch: Dispatch) -> dict[str, RouteStatus]:
-    """Channel → how it stands, for every channel in use."""
-    with dispatch.lock:
-        homes = dict(dispatch.homes)
-        movers = list(dispatch.movers.values())
-    on_the_way = {channel: mover for mover in movers for channel in mover.journal.phases}
-    held: dict[Link, int] = {}
-    undelivered: dict[Link, int] = {}
+class Underway(NamedTuple):
+    """A channel that moves: how far it has come, by which route, between which places (None while
+    its client is emptied for others), and why the new place cannot be taken."""
+
+    phase: Phase | None
+    new: Route | None = None
+    ends: tuple[Spot, Spot] | None = None
+    refusal: str | None = None
+
+
+def status_of(table: Table, underway: Mapping[str, Underway]) -> dict[str, RouteStatus]:
+    """Channel → how it stands, for every channel in use; `underway`: those that move."""
+    with table.locked():
+        homes = dict(table.homes)
+    held: dict[Client, int] = {}
+    undelivered: dict[Client, int] = {}
     for home in homes.values():
-        if home.link not in held:
-            held[home.link] = home.link.kept()
-            undelivered[home.link] = len(home.link.client)
+        if home.client not in held:
+            held[home.client] = home.client.kept()
+            undelivered[home.client] = len(home.client.native)
     return {
         channel: _status(
-            dispatch,
+            table,
             channel,
             home,
-            on_the_way.get(channel),
-            held[home.link] + dispatch.fronts.kept(channel, home.link.hold),
-            undelivered[home.link],
+            underway.get(channel, _AT_REST),
+            held[home.client] + table.holds.kept(channel, home.client.hold),
+            undelivered[home.client],
         )
         for channel, home in homes.items()
     }
 
 
+_AT_REST = Underway(None)
+
+
 def _status(
-    dispatch: Dispatch, channel: str, home: Home, mover: Mover | None, held: int, undelivered: int
+    table: Table, channel: str, home: Home, move: Underway, held: int, undelivered: int
 ) -> RouteStatus:
-    spot = spot_of(home.link.place, home.route)
-    error = dispatch.router.cache.state(channel).error
-    if mover is None or (change := mover.journal.plan.get(channel)) is None:
-        phase = None if mover is None else mover.journal.phases.get(channel)
+    spot = spot_of(home.client.place, home.route)
+    error, phase = table.router.cache.state(channel).error, move.phase
+    if move.ends is None:
         return RouteStatus(channel, spot, phase, held=held, undelivered=undelivered, error=error)
-    old, new = change.ends
-    gone = home.route == change.new
+    old, new = move.ends
+    gone = home.route == move.new
     return RouteStatus(
         channel,
         spot,
-        mover.journal.phases.get(channel),
+        phase,
         next=() if gone else (new,),
         behind=(old,) if gone else (),
         held=held,
         undelivered=undelivered,
-        error=mover.opening.refusal(channel, change.new) or error,
+        error=move.refusal or error,
     )

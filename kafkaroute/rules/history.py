@@ -24,7 +24,7 @@ from .model import (
 )
 from .places import Place, has_tags, same_place
 
-__all__ = ["Earlier", "Entry", "Epoch", "EntryKey", "History", "Moved", "Track"]
+__all__ = ["Earlier", "Entry", "EntryKey", "Epoch", "History", "Moved", "Track"]
 
 #: A cluster's name, the number of one of its rules, a key of that rule's table.
 EntryKey = tuple[str, int, str]

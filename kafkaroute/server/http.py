@@ -11,10 +11,10 @@ from typing import Any
 from ..rules.answer import Told
 
 __all__ = [
+    "JSON",
     "MAX_BODY_BYTES",
     "MAX_HEADER_BYTES",
     "MAX_QUERY_BYTES",
-    "JSON",
     "Header",
     "Identity",
     "Message",

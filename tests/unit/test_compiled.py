@@ -15,8 +15,8 @@ from kafkaroute import KafkaError, Message
 from kafkaroute.backend.contract import NativeSender
 from kafkaroute.compiled import build_of, compiled_modules
 from kafkaroute.producer.channel_producer import ChannelProducer
-from kafkaroute.producer.reports import Tracker
-from kafkaroute.producer.sender import Lane
+from kafkaroute.producer.reports import Reports
+from kafkaroute.producer.sender import ChannelSender
 
 from .producer import producer_world
 from .producer.producer_world import A
@@ -85,9 +85,9 @@ def test_payloads_are_handed_on_as_they_are(world, producer, payload):
     handle = producer.channel(A)
     handle.produce(payload, payload)
     handle.produce(value=payload, key=payload, headers={"h": b"1"})
-    lane = World()
-    forms(lane.lane, print, payload)
-    for sent in [*(one[1:3] for one in world.on("A").sent), *(one[:2] for one in lane.sent)]:
+    sender = World()
+    forms(sender.sender, print, payload)
+    for sent in [*(one[1:3] for one in world.on("A").sent), *(one[:2] for one in sender.sent)]:
         assert sent[0] is payload
         assert sent[1] is payload
 
@@ -97,11 +97,11 @@ def test_numbers_are_handed_on_as_they_are(world, producer, number):
     handle = producer.channel(A)
     handle.produce(b"v", partition=number, timestamp=1)
     handle.produce(b"v", partition=1, timestamp=number)
-    lane = World()
-    lane.lane.full(b"v", b"k", number, print, number, [("h", b"1")])
+    sender = World()
+    sender.sender.full(b"v", b"k", number, print, number, [("h", b"1")])
     assert [sent[3:5] for sent in world.on("A").sent] == [(number, 1), (1, number)]
-    assert lane.sent[0][2] is number
-    assert lane.sent[0][5] is number
+    assert sender.sent[0][2] is number
+    assert sender.sent[0][5] is number
 
 
 @pytest.mark.parametrize("default", [Int(-1), -1.0])
@@ -143,11 +143,11 @@ class Desk:
 
 
 class World:
-    """One lane over a native call that keeps what it is given."""
+    """One sender over a native call that keeps what it is given."""
 
     def __init__(self):
         self.sent, self.raised = sent, raised = [], []
-        self.tracker = Tracker(Desk(), None, quiet=False)
+        self.reports = Reports(Desk(), None, quiet=False)
 
         def send(*message):
             if raised:
@@ -158,24 +158,24 @@ class World:
             if isinstance(error, KeyError):
                 raise RuntimeError("translated") from None
 
-        self.lane = Lane(self.tracker, "c", NativeSender(send, refuse))
+        self.sender = ChannelSender(self.reports, "c", NativeSender(send, refuse))
 
 
 def failing(_error, _message):
     raise LookupError("the application's")
 
 
-def forms(lane, callback, payload=b"v"):
+def forms(sender, callback, payload=b"v"):
     """A message of each kind that reports to `callback`."""
     for _ in range(3):
-        lane.full(payload, payload, -1, callback, 0, None)
-    lane.full(payload, payload, 1, callback, 7, [("h", b"1")])
+        sender.full(payload, payload, -1, callback, 0, None)
+    sender.full(payload, payload, 1, callback, 7, [("h", b"1")])
 
 
 @pytest.mark.parametrize("code", [None, KafkaError._MSG_TIMED_OUT])
 def test_what_a_callback_raises_is_raised_where_it_is_reported(code):
     world = World()
-    forms(world.lane, failing)
+    forms(world.sender, failing)
     error = None if code is None else KafkaError(code)
     for message in world.sent:
         with pytest.raises(LookupError, match="the application's") as caught:
@@ -191,22 +191,22 @@ def test_what_the_native_call_raises_is_raised_as_it_is_or_translated():
     world = World()
     world.raised[:] = [BufferError("full")]
     with pytest.raises(BufferError) as caught:
-        world.lane.full(b"v", b"k", -1, None, 0, None)
+        world.sender.full(b"v", b"k", -1, None, 0, None)
     assert caught.value is world.raised[0]
     assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "send"
     world.raised[:] = [KeyError("native")]
     with pytest.raises(RuntimeError, match="translated") as other:
-        world.lane.full(b"v", b"k", -1, None, 0, None)
+        world.sender.full(b"v", b"k", -1, None, 0, None)
     assert other.value.__suppress_context__
 
 
 def test_headers_that_change_after_the_call_are_sent_again_as_they_were():
     world, again = World(), []
-    world.tracker._desk = type(
+    world.reports._desk = type(
         "D", (), {"astray": lambda _, _t, m, _topic: again.append(m) or True}
     )()
     for headers in ([("h", b"1")], (("h", b"1"),), {"h": b"1"}):
-        world.lane.full(b"v", b"k", -1, None, 0, headers)
+        world.sender.full(b"v", b"k", -1, None, 0, headers)
         if isinstance(headers, list):
             headers.append(("late", b""))
     error = KafkaError(KafkaError._MSG_TIMED_OUT)
@@ -226,8 +226,8 @@ def test_lanes_are_freed_without_the_collector():
             pass
 
     application, world = Application(), World()
-    forms(world.lane, application.heard)
-    world.lane.full(b"v", b"k", -1, None, 0, [("h", b"1")])
+    forms(world.sender, application.heard)
+    world.sender.full(b"v", b"k", -1, None, 0, [("h", b"1")])
     freed = weakref.ref(application)
     gc.disable()
     try:
@@ -247,7 +247,7 @@ def test_circles_through_a_lane_are_collected():
     application, world = Application(), World()
     application.world = world
     application.heard = lambda *_, itself=application: itself
-    forms(world.lane, application.heard)
+    forms(world.sender, application.heard)
     freed = weakref.ref(application)
     del application, world
     gc.collect()

@@ -121,11 +121,11 @@ def test_a_handle_takes_what_the_bare_client_takes(embedded_cluster: Any) -> Non
         return None
 
     from kafkaroute.producer.channel_producer import ChannelProducer
-    from kafkaroute.producer.reports import Tracker
-    from kafkaroute.producer.sender import Lane
+    from kafkaroute.producer.reports import Reports
+    from kafkaroute.producer.sender import ChannelSender
 
-    lane = Lane(Tracker(None, None, quiet=False), "c", native)  # type: ignore[arg-type]
-    senders = {"c": (native.send, lane.full, native.refuse)}
+    sender = ChannelSender(Reports(None, None, quiet=False), "c", native)  # type: ignore[arg-type]
+    senders = {"c": (native.send, sender.full, native.refuse)}
     handle = ChannelProducer(
         type("P", (), {"_senders": senders, "_connect": None})(),  # type: ignore[arg-type]
         "c",

@@ -30,7 +30,7 @@ from .http_errors import Again, no_route, refused
 if TYPE_CHECKING:
     from ...settings import Settings
 
-__all__ = ["HttpCatalog", "MAX_ANSWER_BYTES", "cache_control"]
+__all__ = ["MAX_ANSWER_BYTES", "HttpCatalog", "cache_control"]
 
 _log = logging.getLogger("kafkaroute.catalog.http")
 

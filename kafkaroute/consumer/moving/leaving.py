@@ -10,7 +10,7 @@ from ...messages import TopicPartition
 from .drainage.looks import Ends, Look
 from .drainage.scout import Scout
 
-__all__ = ["Leaving", "MISSES", "Outcome", "ReadingPolicy", "Standing", "WindowPolicy"]
+__all__ = ["MISSES", "Leaving", "Outcome", "ReadingPolicy", "Standing", "WindowPolicy"]
 
 
 #: Seconds between two looks that are asked for.

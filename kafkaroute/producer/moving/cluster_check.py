@@ -12,19 +12,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from ...errors import KafkarouteError
 from ...messages import KafkaError, kafka_exception
-from ..client import Home, Link
+from ..client import Client, Home
 from ..hold import Hold
+from ..table import Table
 from ..undelivered import Undelivered
-from .resend import Outlets
+from .resend import Resend
 
-if TYPE_CHECKING:
-    from ..dispatch import Dispatch
-
-__all__ = ["Proving"]
+__all__ = ["ClusterCheck"]
 
 _log = logging.getLogger("kafkaroute.producer")
 
@@ -32,18 +29,16 @@ _log = logging.getLogger("kafkaroute.producer")
 _TIMEOUT = 0.5
 #: Seconds between two questions: doubled from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
-#: As in a mover: messages sent at the end of a hold while nobody can append, and at once before.
-_LAST_CHUNK, _CHUNK = 1000, 5000
 #: librdkafka's default for message.timeout.ms.
 _MESSAGE_TIMEOUT = 300_000
 
 
-class Proving:
+class ClusterCheck:
     """The channels of one Producer that wait for their cluster to tell who it is."""
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
-        self._waiting: dict[Link, dict[str, Hold]] = {}
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._waiting: dict[Client, dict[str, Hold]] = {}
         self._threads: list[threading.Thread] = []
         self._stop = threading.Event()
         self._in_hand = 0
@@ -67,19 +62,19 @@ class Proving:
         """Find out now: a transaction, which is to begin there, waits for its cluster anyway.
 
         Raises KafkaException: as :meth:`check`; ``_TIMED_OUT``: it does not answer."""
-        if home.route.cluster_id is not None and home.link.cluster_id is None:
-            home.link.cluster_id = _told_by(home.link, self._dispatch.settings.timeout)
-            if home.link.cluster_id is None:
+        if home.route.cluster_id is not None and home.client.cluster_id is None:
+            home.client.learn_cluster(_told_by(home.client, self._table.settings.timeout))
+            if home.client.cluster_id is None:
                 text = f"channel {channel}: its cluster does not say whether it is the right one"
                 raise kafka_exception(KafkaError._TIMED_OUT, text)
         self._check(channel, home)
 
     def check(self, channel: str, home: Home) -> None:
-        """Have the channel's messages held where its cluster is not known yet. Lock held.
+        """Have the channel's messages held where its cluster is not known yet.
 
         Raises KafkaException: ``_CONFLICT``, it is another than the catalog says."""
-        if home.route.cluster_id is not None and home.link.cluster_id is None:
-            self._hold(channel, home.link)
+        if home.route.cluster_id is not None and home.client.cluster_id is None:
+            self._hold(channel, home.client)
         self._check(channel, home)
 
     @staticmethod
@@ -87,88 +82,73 @@ class Proving:
         if (wrong := _mismatch(channel, home)) is not None:
             raise kafka_exception(KafkaError._CONFLICT, wrong)
 
-    def _hold(self, channel: str, link: Link) -> None:
-        dispatch = self._dispatch
-        first = link not in self._waiting
-        waiting = self._waiting.setdefault(link, {})
+    def _hold(self, channel: str, client: Client) -> None:
+        first = client not in self._waiting
+        waiting = self._waiting.setdefault(client, {})
         if channel not in waiting:
-            waiting[channel] = hold = link.hold_like(dispatch.send)
-            dispatch.fronts.add(channel, hold)
-        dispatch.busy = True
+            waiting[channel] = self._table.hold_channel(channel, client)
         if first:
             thread = threading.Thread(
-                target=self._run, args=(link,), name="kafkaroute-proving", daemon=True
+                target=self._run, args=(client,), name="kafkaroute-proving", daemon=True
             )
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
             thread.start()
 
     # The thread: one for each client that is not known yet.
 
-    def _run(self, link: Link) -> None:
+    def _run(self, client: Client) -> None:
         pause = _FIRST_PAUSE
         while not self._stop.is_set():
             try:
-                if link.cluster_id is None:
-                    link.cluster_id = _told_by(link, _TIMEOUT)
-                if self._settle(link):
+                if client.cluster_id is None:
+                    client.learn_cluster(_told_by(client, _TIMEOUT))
+                if self._settle(client):
                     return
             except Exception:
                 _log.exception("asking a cluster for its id failed; it is tried again")
             self._stop.wait(pause)
             pause = min(2 * pause, _LAST_PAUSE)
 
-    def _settle(self, link: Link) -> bool:
+    def _settle(self, client: Client) -> bool:
         """Let go of the channels whose cluster is known; whether none is left."""
-        dispatch = self._dispatch
-        for channel, hold in list(self._waiting[link].items()):
-            home = dispatch.homes[channel]
-            if home.link is link and link.cluster_id is None:
-                self._expire(link, hold)
-            elif home.link is link and (wrong := _mismatch(channel, home)) is not None:
+        table = self._table
+        for channel, hold in list(self._waiting[client].items()):
+            home = table.homes[channel]
+            if home.client is client and client.cluster_id is None:
+                self._expire(client, hold)
+            elif home.client is client and (wrong := _mismatch(channel, home)) is not None:
                 _log.error("%s", wrong)
                 self._refuse(hold, wrong)
-                with dispatch.lock:
-                    self._lift(link, channel, hold)
+                with table.locked():
+                    self._lift(client, channel, hold)
                     late = hold.take_all(end=True)
                 self._fail(late, KafkaError(KafkaError._CONFLICT, wrong))
             else:
-                self._release(link, channel, hold)
-        with dispatch.lock:
-            if self._waiting[link]:
+                self._release(client, channel, hold)
+        with table.locked():
+            if self._waiting[client]:
                 return False
-            del self._waiting[link]
+            del self._waiting[client]
             return True
 
-    def _release(self, link: Link, channel: str, hold: Hold) -> None:
-        dispatch = self._dispatch
-        outlets = Outlets(dispatch, None, hold)
-        while not self._stop.is_set():
-            before = len(hold)
-            try:
-                if before > _LAST_CHUNK:
-                    hold.release_some(outlets.send, min(before, _CHUNK))
-                if len(hold) <= _LAST_CHUNK or len(hold) >= before:
-                    with dispatch.lock:
-                        lift = lambda: self._lift(link, channel, hold)  # noqa: E731
-                        if hold.finish(outlets.send, _LAST_CHUNK, lift):
-                            return
-            except BufferError:
-                outlets.make_room()
+    def _release(self, client: Client, channel: str, hold: Hold) -> None:
+        def lift() -> None:
+            self._lift(client, channel, hold)
 
-    def _lift(self, link: Link, channel: str, hold: Hold) -> None:
-        """The hold ends. Lock held."""
-        dispatch = self._dispatch
-        dispatch.activity += 1
-        dispatch.forget_senders(dispatch.fronts.lift(hold))
-        self._waiting[link].pop(channel, None)
+        Resend(self._table, None, hold).release(hold, lift, self._stop.is_set)
+
+    def _lift(self, client: Client, channel: str, hold: Hold) -> None:
+        """The hold ends. Under the table's lock."""
+        self._table.lift_hold(hold)
+        self._waiting[client].pop(channel, None)
 
     def _refuse(self, hold: Hold, wrong: str) -> None:
         with self._counted(hold) as held:
             self._fail(held, KafkaError(KafkaError._CONFLICT, wrong))
 
-    def _expire(self, link: Link, hold: Hold) -> None:
+    def _expire(self, client: Client, hold: Hold) -> None:
         """Messages get no older here than in the client's own queue (``message.timeout.ms``)."""
-        limit = float(str(link.place.config.get("message.timeout.ms", _MESSAGE_TIMEOUT))) / 1000
+        limit = float(str(client.place.config.get("message.timeout.ms", _MESSAGE_TIMEOUT))) / 1000
         oldest = hold.oldest()
         if not limit or oldest is None or time.time() - oldest <= limit:
             return
@@ -190,14 +170,14 @@ class Proving:
 
     def _fail(self, messages: list[Undelivered], error: KafkaError) -> None:
         for message in messages:
-            home = self._dispatch.homes.get(message.channel)
-            self._dispatch.refuse(message, "" if home is None else home.route.topic, error)
+            home = self._table.homes.get(message.channel)
+            self._table.refuse(message, "" if home is None else home.route.topic, error)
 
     # The end.
 
-    def take(self, link: Link, *, end: bool) -> list[Undelivered]:
-        """Remove and return what waits for `link`, to be failed."""
-        waiting = self._waiting.get(link, {})
+    def take(self, client: Client, *, end: bool) -> list[Undelivered]:
+        """Remove and return what waits for `client`, to be failed."""
+        waiting = self._waiting.get(client, {})
         return [message for hold in list(waiting.values()) for message in hold.take_all(end=end)]
 
     def stop(self) -> None:
@@ -207,17 +187,17 @@ class Proving:
             thread.join()
 
 
-def _told_by(link: Link, timeout: float) -> str | None:
-    """The id that the link's cluster tells, "" where it has none to tell; None: no answer."""
+def _told_by(client: Client, timeout: float) -> str | None:
+    """The id that the client's cluster tells, "" where it has none to tell; None: no answer."""
     with suppress(KafkarouteError):
         # Of no topic in particular: asking for one may create it.
-        return link.client.list_topics(None, timeout).cluster_id or ""
+        return client.native.list_topics(None, timeout).cluster_id or ""
     return None
 
 
 def _mismatch(channel: str, home: Home) -> str | None:
     """What is wrong with the cluster, as far as it is known."""
-    told, wanted = home.link.cluster_id, home.route.cluster_id
+    told, wanted = home.client.cluster_id, home.route.cluster_id
     if not told or wanted is None or told == wanted:
         return None
     return (

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ...backend.contract import Capability
 from ...errors import KafkarouteError
 from ...router import Place
-from ..client import Home, Link
+from ..client import Client, Home
+from ..table import Table
 from .journal import Change
-
-if TYPE_CHECKING:
-    from ..dispatch import Dispatch
 
 __all__ = ["replace_credentials"]
 
@@ -23,60 +20,56 @@ _LOGIN = ("sasl.username", "sasl.password")
 
 
 def replace_credentials(
-    dispatch: Dispatch, link: Link, changes: list[Change], empty: Callable[[], object]
+    table: Table, client: Client, changes: list[Change], empty: Callable[[], object]
 ) -> bool:
-    """Do it, if that is all there is to `changes` and they are all that `link` sends; else False.
+    """Do it, if that is all there is to `changes` and they are all that `client` sends; else False.
 
     Args:
-        empty: takes everything from the client: called, with the link held, where messages have
+        empty: takes everything from the client: called, with the client held, where messages have
             failed, as the client would deliver younger ones first.
     """
-    router = dispatch.router
+    router = table.router
     place = changes[0].place
     if any(c.place != place or c.old.topic != c.new.topic for c in changes):
         return False
-    login = _new_login(link.place, place)
+    login = _new_login(client.place, place)
     if login is None or not router.supports(place, Capability.SET_SASL_CREDENTIALS):
         return False
-    with dispatch.lock:
+    with table.locked():
         if router.peek(place) is not None:
             return False
-        if set(dispatch.channels_of(link)) != {change.channel for change in changes}:
+        if set(table.channels_of(client)) != {change.channel for change in changes}:
             return False
-    if link.tracked:
-        _hear_of_failures(link)
-    with dispatch.lock:
-        failed = link.tracker.waiting() > 0
+    if client.tracked:
+        _hear_of_failures(client)
+    with table.locked():
+        failed = client.reports.waiting() > 0
         if failed:
-            dispatch.doubts.hold(link)
+            table.doubt(client)
     if failed:
         empty()
     try:
-        link.client.set_sasl_credentials(*login)
+        client.native.set_sasl_credentials(*login)
     except KafkarouteError as error:
         _log.warning("a client refuses new credentials, and is replaced: %s", error)
         return False
-    with dispatch.lock:
-        if router.peek(place) is not None:
+    with table.locked():
+        if not table.relocate(client, place):
             return False  # a channel's first message opened it meanwhile
-        if router.peek(link.place) is link:
-            router.forget(link.place)
-        router.adopt(place, link)
-        link.place = place
         for change in changes:
-            dispatch.homes[change.channel] = Home(link, change.new)
+            table.renew(change.channel, Home(client, change.new))
     return True
 
 
-def _hear_of_failures(link: Link) -> None:
+def _hear_of_failures(client: Client) -> None:
     """What the old password has failed is collected (see Doubts), also when nobody polls."""
-    link.tracker.divert(1)
+    client.reports.divert(1)
     try:
-        link.client.poll(0)
+        client.native.poll(0)
     except KafkarouteError as error:
         _log.warning("a client with old credentials: %s", error)
     finally:
-        link.tracker.divert(-1)
+        client.reports.divert(-1)
 
 
 def _new_login(old: Place, new: Place) -> tuple[str, str] | None:

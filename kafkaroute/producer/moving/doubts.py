@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ...messages import KafkaError
-from ..client import Link
-from ..reports import Tracker
+from ...route import Route
+from ..client import Client
+from ..reports import Reports
+from ..table import Table
 from ..undelivered import Undelivered
-
-if TYPE_CHECKING:
-    from ..dispatch import Dispatch
 
 __all__ = ["Doubts"]
 
@@ -53,45 +52,39 @@ class Doubts:
     """Has failed messages kept, and the catalog asked, before the application hears of them.
 
     One question serves every failure that came before it; a storm of failures brings few questions.
+
+    Args:
+        refused: whether a channel's mover knows that it cannot take a route.
     """
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    def __init__(self, table: Table, refused: Callable[[Client, str, Route], bool]) -> None:
+        self._table = table
+        self._refused = refused
         self._not_before: dict[str, float] = {}
 
-    def park(self, tracker: Tracker, message: Undelivered, topic: str | None) -> bool:
+    def park(self, reports: Reports, message: Undelivered, topic: str | None) -> bool:
         """A message failed outside a move. True when it may follow its channel elsewhere: it is
-        kept until its link's mover knows."""
-        dispatch = self._dispatch
-        with dispatch.lock:
-            home = dispatch.homes.get(message.channel)
-            if dispatch.stopped or home is None:
+        kept until its client's mover knows."""
+        table = self._table
+        with table.locked():
+            home = table.homes.get(message.channel)
+            if table.stopped or home is None:
                 return False
-            link = home.link
-            if link.tracker is not tracker or home.route.topic != topic:
-                dispatch.activity += 1
-                link.strays.append(message)
-                dispatch.move(link)
+            client = home.client
+            if client.reports is not reports or home.route.topic != topic:
+                table.follow(table.stray(message))
                 return True
-            route = dispatch.router.cache.peek(message.channel)
-            if route is not None and dispatch.leads_elsewhere(home, route):
+            route = table.router.cache.peek(message.channel)
+            if route is not None and table.leads_elsewhere(home, route):
                 # It changed, and the mover has not come to it yet; or it cannot take it.
-                mover = dispatch.movers.get(link)
-                if mover is not None and mover.opening.refusal(message.channel, route) is not None:
+                if self._refused(client, message.channel, route):
                     return False
             elif not self._is_worth_asking(message):
                 return False
-            tracker.collect()
-            self.hold(link)
-            dispatch.move(link, message.channel)
-            return tracker.take(message)
-
-    def hold(self, link: Link) -> None:
-        """Nothing younger is to overtake what has failed. Lock held."""
-        self._dispatch.activity += 1
-        if link.hold is None:
-            self._dispatch.hold(link)
-            link.doubtful = True
+            reports.collect()
+            table.doubt(client)
+            table.follow(client, message.channel)
+            return reports.take(message)
 
     def _is_worth_asking(self, message: Undelivered) -> bool:
         error, now = message.error, time.monotonic()
@@ -101,28 +94,28 @@ class Doubts:
             and now >= self._not_before.get(message.channel, 0.0)
         )
 
-    def ask(self, link: Link, stop: threading.Event) -> set[str]:
-        """Ask the catalog about the channels of messages that `link` failed, and wait for that, on
+    def ask(self, client: Client, stop: threading.Event) -> set[str]:
+        """Ask the catalog about the channels of messages that `client` failed, and wait for that, on
         its mover's thread; `timeout` seconds at most. Returns these channels.
 
         Args:
             stop: set when the Producer closes.
         """
-        dispatch = self._dispatch
-        with dispatch.lock:
-            failed = [m for m in link.tracker.kept() if dispatch.homes[m.channel].link is link]
+        table = self._table
+        with table.locked():
+            failed = [m for m in client.reports.kept() if table.homes[m.channel].client is client]
             channels = {message.channel for message in failed if self._is_worth_asking(message)}
-            if not channels or len(channels) > _MOST or self._known(link, channels):
+            if not channels or len(channels) > _MOST or self._known(client, channels):
                 return {message.channel for message in failed}
-            self.hold(link)
+            table.doubt(client)
         began = time.monotonic()
-        until, pause = began + dispatch.settings.timeout, _ASK_AGAIN
+        until, pause = began + table.settings.timeout, _ASK_AGAIN
         login = any(m.error is not None and m.error.code() in _OF_THE_LOGIN for m in failed)
         while True:
-            answered = self._ask_once(link, channels, until, stop)
+            answered = self._ask_once(client, channels, until, stop)
             if (
                 not login
-                or self._known(link, channels)
+                or self._known(client, channels)
                 or time.monotonic() + pause >= until
                 or stop.wait(pause)
             ):
@@ -135,10 +128,10 @@ class Doubts:
         return {message.channel for message in failed} | channels
 
     def _ask_once(
-        self, link: Link, channels: set[str], until: float, stop: threading.Event
+        self, client: Client, channels: set[str], until: float, stop: threading.Event
     ) -> bool:
         """One question for each channel; False where one was not answered by `until`."""
-        cache = self._dispatch.router.cache
+        cache = self._table.router.cache
         began = time.monotonic()
         failures = {channel: cache.state(channel).failures for channel in channels}
         for channel in channels:
@@ -156,18 +149,18 @@ class Doubts:
                 break
             if time.monotonic() >= until or stop.wait(_SLICE):
                 return False
-            if link.hold is not None:
-                link.hold.elsewhere = len(link.client)
+            if client.hold is not None:
+                client.hold.drained_to(len(client.native))
         return answered
 
-    def _known(self, link: Link, channels: set[str]) -> bool:
+    def _known(self, client: Client, channels: set[str]) -> bool:
         """Whether one of `channels` is known to have left, or to be about to."""
-        dispatch = self._dispatch
-        with dispatch.lock:
+        table = self._table
+        with table.locked():
             for channel in channels:
-                home, route = dispatch.homes[channel], dispatch.router.cache.peek(channel)
-                if home.link is not link:
+                home, route = table.homes[channel], table.router.cache.peek(channel)
+                if home.client is not client:
                     return True
-                if route is not None and dispatch.leads_elsewhere(home, route):
+                if route is not None and table.leads_elsewhere(home, route):
                     return True
         return False

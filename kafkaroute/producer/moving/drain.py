@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ...backend.contract import BackendProducer
 from ...errors import KafkaException, KafkarouteError, UnsupportedFeature
-from ..client import Link
+from ..client import Client
 
 __all__ = ["empty", "rescue"]
 
@@ -31,8 +31,8 @@ class _Probe:
         failures: questions in a row without an answer.
     """
 
-    def __init__(self, client: BackendProducer, topic: str | None) -> None:
-        self._client = client
+    def __init__(self, native: BackendProducer, topic: str | None) -> None:
+        self._native = native
         self._topic = topic
         self._stop = threading.Event()
         self.answered = float("-inf")
@@ -42,7 +42,7 @@ class _Probe:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._client.list_topics(self._topic, _PROBE_TIMEOUT)
+                self._native.list_topics(self._topic, _PROBE_TIMEOUT)
             except (KafkarouteError, RuntimeError):
                 self.failures += 1
             else:
@@ -54,7 +54,7 @@ class _Probe:
 
 
 def empty(
-    link: Link, topic: str | None, *, seen: float, timeout: float, stopped: Callable[[], bool]
+    client: Client, topic: str | None, *, seen: float, timeout: float, stopped: Callable[[], bool]
 ) -> bool:
     """Have the client deliver what it has, or fail it, so that it is collected. Messages younger
     than those that have failed already are not to be delivered any more: only what is on the wire
@@ -62,30 +62,30 @@ def empty(
 
     Args and returns as :func:`_drain`.
     """
-    tracker = link.tracker
-    if tracker.waiting():
-        _purge_queue(link)
-    drained = _drain(link, topic, seen=seen, timeout=timeout, stopped=stopped)
+    reports = client.reports
+    if reports.waiting():
+        _purge_queue(client)
+    drained = _drain(client, topic, seen=seen, timeout=timeout, stopped=stopped)
     if drained:
-        tracker.rescuing = False
+        reports.purged_by_us(False)
     elif not stopped():
-        rescue(link)
+        rescue(client)
     return drained
 
 
-def _purge_queue(link: Link) -> None:
+def _purge_queue(client: Client) -> None:
     """Have everything fail that was not sent yet."""
-    link.tracker.rescuing = True
-    link.tracker.clock.done()
+    client.reports.purged_by_us(True)
+    client.reports.clock.done()
     try:
-        link.client.purge(True, False, True)
+        client.native.purge(True, False, True)
     except (UnsupportedFeature, KafkaException) as error:
         _log.warning("younger messages may be delivered before those that failed: %s", error)
-        link.tracker.rescuing = False
+        client.reports.purged_by_us(False)
 
 
 def _drain(
-    link: Link, topic: str | None, *, seen: float, timeout: float, stopped: Callable[[], bool]
+    client: Client, topic: str | None, *, seen: float, timeout: float, stopped: Callable[[], bool]
 ) -> bool:
     """Serve the client until it has nothing in flight.
 
@@ -99,28 +99,28 @@ def _drain(
     Returns:
         False when messages are left.
     """
-    client = link.client
+    native = client.native
     began = last = time.monotonic()
     sign = seen
-    least = len(client)
+    least = len(native)
     probe: _Probe | None = None
     try:
         while True:
             try:
-                client.flush(_SLICE)
-                left = len(client)
+                native.flush(_SLICE)
+                left = len(native)
             except KafkaException as error:
                 _log.warning("the old client failed for good: %s", error)
-                return not len(client)
-            if link.hold is not None:
-                link.hold.elsewhere = left
+                return not len(native)
+            if client.hold is not None:
+                client.hold.drained_to(left)
             now = time.monotonic()
             if left < least:
                 least, last, sign = left, now, now
             if not left or stopped() or now - last >= timeout:
                 return not left
             if probe is None and now - began >= min(_PATIENCE, timeout / 4):
-                probe = _Probe(client, topic)
+                probe = _Probe(native, topic)
             if probe is not None and probe.failures:
                 sign = max(sign, probe.answered)
                 if now - sign >= timeout / 2:
@@ -130,23 +130,23 @@ def _drain(
             probe.stop()
 
 
-def rescue(link: Link) -> bool:
+def rescue(client: Client) -> bool:
     """Purge the client: what it still has fails, and is collected. False where the backend has no
     purge(); the messages then stay with the old client as long as it tries."""
-    client, tracker = link.client, link.tracker
-    tracker.rescuing = True
+    native, reports = client.native, client.reports
+    reports.purged_by_us(True)
     try:
-        tracker.clock.done()
-        client.purge(True, True, True)
+        reports.clock.done()
+        native.purge(True, True, True)
         until = time.monotonic() + _PURGE_PATIENCE
-        while len(client) and time.monotonic() < until:
-            client.poll(_SLICE)
+        while len(native) and time.monotonic() < until:
+            native.poll(_SLICE)
     except UnsupportedFeature as error:
         _log.warning("undelivered messages stay with the old client: %s", error)
-        tracker.rescuing = False
+        reports.purged_by_us(False)
         return False
     except KafkaException as error:
         _log.warning("the old client failed for good: %s", error)
     # What is reported even later was not given up by the application, either.
-    tracker.rescuing = len(client) > 0
+    reports.purged_by_us(len(native) > 0)
     return True

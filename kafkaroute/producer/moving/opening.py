@@ -9,7 +9,7 @@ from ...errors import KafkarouteError
 from ...events import Phase
 from ...route import Route
 from ...router import Place, Router
-from ..client import Link
+from ..client import Client
 from .journal import Change, Journal
 
 __all__ = ["Opening", "cluster_id_of"]
@@ -24,17 +24,17 @@ class Opening:
     """The new places of one native client's channels.
 
     Args:
-        link: the client that the channels leave.
+        client: the client that the channels leave.
 
     Attributes:
         retry_at: time.monotonic() of the next attempt; infinity while there is none to make.
     """
 
-    def __init__(self, router: Router[Link], link: Link, journal: Journal) -> None:
+    def __init__(self, router: Router[Client], client: Client, journal: Journal) -> None:
         self._router = router
-        self._link = link
+        self._client = client
         self._journal = journal
-        self._candidates: dict[Place, Link] = {}
+        self._candidates: dict[Place, Client] = {}
         self._refusals: dict[str, tuple[Route, str]] = {}
         self._retry_after = _FIRST_RETRY
         self.retry_at = float("inf")
@@ -46,20 +46,20 @@ class Opening:
 
     def open(
         self, changes: Iterable[Change], interrupted: Callable[[], bool]
-    ) -> tuple[list[Change], dict[Place, Link]]:
+    ) -> tuple[list[Change], dict[Place, Client]]:
         """Those of `changes` whose new place answers for their topic, and its client. Others are
         left out until their time has come, at once when `interrupted`."""
         changes = list(changes)
         self._forget_others(changes)
         ready: list[Change] = []
-        targets: dict[Place, Link] = {}
+        targets: dict[Place, Client] = {}
         failed, due = False, time.monotonic() >= self.retry_at
         for change in changes:
             before = self.refusal(change.channel, change.new)
             if interrupted() or (before is not None and not due):
                 continue
-            link, refusal = self._try(change)
-            if link is None or refusal is not None:
+            client, refusal = self._try(change)
+            if client is None or refusal is not None:
                 failed = True
                 self._refusals[change.channel] = (change.new, refusal or "")
                 if before is None:
@@ -68,7 +68,7 @@ class Opening:
             self._refusals.pop(change.channel, None)
             self._journal.tell(Phase.OPENED, change)
             ready.append(change)
-            targets[change.place] = link
+            targets[change.place] = client
         self._plan_retry(failed=failed, due=due)
         return ready, targets
 
@@ -87,54 +87,54 @@ class Opening:
                 del self._refusals[channel]
                 self._retry_after, self.retry_at = _FIRST_RETRY, float("-inf")
         for place in self._candidates.keys() - {change.place for change in changes}:
-            self._candidates.pop(place).client.close(0)
+            self._candidates.pop(place).native.close(0)
 
-    def _try(self, change: Change) -> tuple[Link | None, str | None]:
+    def _try(self, change: Change) -> tuple[Client | None, str | None]:
         place = change.place
-        link = self._link if place == self._link.place else self._router.peek(place)
-        if link is None:
-            link = self._candidates.get(place)
-        if link is None:
+        client = self._client if place == self._client.place else self._router.peek(place)
+        if client is None:
+            client = self._candidates.get(place)
+        if client is None:
             try:
-                link = self._candidates[place] = self._router.open(place)
+                client = self._candidates[place] = self._router.open(place)
             except KafkarouteError as error:
                 return None, f"refused: {error}"
         if place in self._candidates:
             # Log lines and errors want to be served; reports of a shared client do not, here.
-            link.client.poll(0)
-        return link, _refusal_of(link, change.new)
+            client.native.poll(0)
+        return client, _refusal_of(client, change.new)
 
-    def taken(self, place: Place, link: Link) -> None:
-        """`link` is shared now, and not this one's to close."""
-        if self._candidates.get(place) is link:
+    def taken(self, place: Place, client: Client) -> None:
+        """`client` is shared now, and not this one's to close."""
+        if self._candidates.get(place) is client:
             del self._candidates[place]
 
-    def candidates(self) -> list[Link]:
+    def candidates(self) -> list[Client]:
         """Clients that nobody shares yet."""
         return list(self._candidates.values())
 
     def close(self) -> None:
         """Close what was opened and not taken."""
         for candidate in self._candidates.values():
-            candidate.client.close(0)
+            candidate.native.close(0)
         self._candidates.clear()
 
 
-def cluster_id_of(link: Link) -> str | None:
-    """The id of the link's Kafka cluster; None where it does not answer."""
+def cluster_id_of(client: Client) -> str | None:
+    """The id of the client's Kafka cluster; None where it does not answer."""
     try:
-        return link.client.list_topics(None, _TIMEOUT).cluster_id
+        return client.native.list_topics(None, _TIMEOUT).cluster_id
     except KafkarouteError:
         return None
 
 
-def _refusal_of(link: Link, route: Route) -> str | None:
-    """Why `link` cannot take over `route` now; None when its cluster answers for the topic."""
+def _refusal_of(client: Client, route: Route) -> str | None:
+    """Why `client` cannot take over `route` now; None when its cluster answers for the topic."""
     try:
-        answer = link.client.list_topics(route.topic, _TIMEOUT)
+        answer = client.native.list_topics(route.topic, _TIMEOUT)
     except KafkarouteError as error:
         return f"no answer: {error}"
-    link.cluster_id = answer.cluster_id or ""
+    client.learn_cluster(answer.cluster_id or "")
     if route.cluster_id is not None and answer.cluster_id not in (None, route.cluster_id):
         return f"the cluster is {answer.cluster_id}, the route says {route.cluster_id}"
     topic = answer.topics.get(route.topic)

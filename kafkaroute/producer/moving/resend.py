@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ...errors import ClosedError, KafkaException
 from ...messages import KafkaError
-from ..client import Link
+from ..client import Client
 from ..hold import Hold
 from ..reports import Pair
+from ..table import Table
 from ..undelivered import Undelivered
 
-if TYPE_CHECKING:
-    from ..dispatch import Dispatch
+__all__ = ["NeedsReportsError", "Resend"]
 
-__all__ = ["NeedsReportsError", "Outlets"]
-
+#: Messages sent at the end of a hold while nobody can append, and at once before that.
+_LAST_CHUNK, _CHUNK = 1000, 5000
 #: Seconds that a full client is served for at once.
 _SLICE = 0.02
 
@@ -25,46 +25,46 @@ class NeedsReportsError(Exception):
     """A message has a callback, and the client that shall send it reports failures only."""
 
 
-class Outlets:
+class Resend:
     """Senders to where channels live now.
 
     Args:
-        link: the client that is being replaced, if one is.
+        client: the client that is being replaced, if one is.
         hold: where the messages come from, if not from that client's.
     """
 
-    def __init__(self, dispatch: Dispatch, link: Link | None, hold: Hold | None = None) -> None:
-        self._dispatch = dispatch
-        self._link = link
+    def __init__(self, table: Table, client: Client | None, hold: Hold | None = None) -> None:
+        self._table = table
+        self._client = client
         self._hold = hold
-        self._known: dict[str, tuple[Link, str, Pair]] = {}
-        self._full: Link | None = None
+        self._known: dict[str, tuple[Client, str, Pair]] = {}
+        self._full: Client | None = None
 
     def send(self, message: Undelivered) -> None:
         """Produce `message`; what a client refuses is reported to the application.
 
         Raises BufferError (see :meth:`make_room`) and NeedsReportsError.
         """
-        dispatch, channel = self._dispatch, message.channel
+        table, channel = self._table, message.channel
         while True:
-            hold = self._link.hold if self._link is not None else self._hold
-            behind = dispatch.fronts.behind(channel, hold)
+            hold = self._client.hold if self._client is not None else self._hold
+            behind = table.holds.behind(channel, hold)
             if behind is not None:
                 if behind.take_on(message):
                     return
                 continue  # it has just ended
-            link, route = dispatch.homes[channel]
-            if message.callback is None or not link.tracker.quiet:
+            client, route = table.homes[channel]
+            if message.callback is None or not client.reports.quiet:
                 break
-            if link is self._link:
+            if client is self._client:
                 raise NeedsReportsError
-            dispatch.replace_quiet(link)
+            table.replace_quiet(client)
         known = self._known.get(channel)
-        if known is not None and known[0] is link and known[1] == route.topic:
+        if known is not None and known[0] is client and known[1] == route.topic:
             pair = known[2]
         else:
-            pair = link.direct(channel, route.topic)
-            self._known[channel] = (link, route.topic, pair)
+            pair = client.direct(channel, route.topic)
+            self._known[channel] = (client, route.topic, pair)
         try:
             pair[1](
                 message.value,
@@ -75,24 +75,46 @@ class Outlets:
                 message.headers,
             )
         except BufferError:
-            self._full = link
+            self._full = client
             raise
         except KafkaException as error:
-            self._dispatch.refuse(message, route.topic, error.args[0])
+            table.refuse(message, route.topic, error.args[0])
         except Exception as error:
             reason = f"not accepted by the new place: {type(error).__name__}"
             refusal = KafkaError(KafkaError._INVALID_ARG, reason)
-            self._dispatch.refuse(message, route.topic, refusal)
+            table.refuse(message, route.topic, refusal)
+
+    def release(
+        self, hold: Hold, lift: Callable[[], None], interrupted: Callable[[], bool]
+    ) -> bool:
+        """Send what is held and, when nothing is left, `lift` the hold, so that produce() sends by
+        itself. False when `interrupted`.
+
+        Raises NeedsReportsError.
+        """
+        while not interrupted():
+            before = len(hold)
+            try:
+                if before > _LAST_CHUNK:
+                    hold.release_some(self.send, min(before, _CHUNK))
+                # Also when more was appended than sent: the lock then slows the others down.
+                if len(hold) <= _LAST_CHUNK or len(hold) >= before:
+                    with self._table.locked():
+                        if not interrupted() and hold.finish(self.send, _LAST_CHUNK, lift):
+                            return True
+            except BufferError:
+                self.make_room()
+        return False
 
     def make_room(self) -> None:
         """A client is full: serve it, as the application may not poll."""
-        link, self._full = self._full, None
-        if link is None:
+        client, self._full = self._full, None
+        if client is None:
             return
-        link.tracker.divert(1)
+        client.reports.divert(1)
         try:
-            link.client.poll(_SLICE)
+            client.native.poll(_SLICE)
         except ClosedError:
             time.sleep(_SLICE)  # its channel has left it
         finally:
-            link.tracker.divert(-1)
+            client.reports.divert(-1)

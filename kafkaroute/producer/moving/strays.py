@@ -6,16 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ...errors import KafkarouteError
-from ..client import Link
+from ..client import Client
+from ..table import Table
 from ..undelivered import Undelivered, in_order
 from .drain import rescue
-from .resend import NeedsReportsError, Outlets
-
-if TYPE_CHECKING:
-    from ..dispatch import Dispatch
+from .resend import NeedsReportsError, Resend
 
 __all__ = ["Strays"]
 
@@ -28,39 +25,38 @@ _SLICE = 0.02
 
 
 class Strays:
-    """What `link` is to send again, and what it leaves for others to send. On its mover's thread.
+    """What `client` is to send again, and what it leaves for others to send. On its mover's thread.
 
     Args:
         stop: set when the Producer closes.
     """
 
-    def __init__(self, dispatch: Dispatch, link: Link, stop: threading.Event) -> None:
-        self._dispatch = dispatch
-        self._link = link
+    def __init__(self, table: Table, client: Client, stop: threading.Event) -> None:
+        self._table = table
+        self._client = client
         self._stop = stop
 
     def send(self) -> None:
         """Send what was handed to this client, or on to the one that has the channel now."""
-        dispatch, link = self._dispatch, self._link
-        outlets = Outlets(dispatch, link)
-        while link.strays and not self._stop.is_set():
-            with dispatch.lock:
-                if link.hold is not None:
-                    link.hold.put_first(link.strays)
-                    link.strays.clear()
+        table, client = self._table, self._client
+        resend = Resend(table, client)
+        while client.strays and not self._stop.is_set():
+            with table.locked():
+                if client.hold is not None:
+                    client.hold.put_first(client.take_strays())
                     return
-            message = link.strays[0]
+            message = client.strays[0]
             try:
-                if dispatch.homes[message.channel].link is not link:
+                if table.homes[message.channel].client is not client:
                     self._forward([message])
                 else:
-                    outlets.send(message)
+                    resend.send(message)
             except BufferError:
-                outlets.make_room()
+                resend.make_room()
             except NeedsReportsError:
-                dispatch.replace_quiet(link)
+                table.replace_quiet(client)
             else:
-                link.strays.popleft()
+                client.strays.popleft()
 
     def settle(self, again: threading.Event) -> None:
         """Nothing moves, or not now: what failed meanwhile has failed for good (sent once more, it
@@ -69,69 +65,63 @@ class Strays:
         Args:
             again: set when there is to be another look at what moves, which decides.
         """
-        dispatch, link = self._dispatch, self._link
-        with dispatch.lock:
+        table, client = self._table, self._client
+        with table.locked():
             if again.is_set():
                 return
-            failed = in_order(link.tracker.collected(go_on=False))
+            failed = in_order(client.reports.collected(go_on=False))
             for message in failed:
-                home = dispatch.homes[message.channel]
-                if home.link is not link or message.error is None:
+                home = table.homes[message.channel]
+                if home.client is not client or message.error is None:
                     self._forward([message])
                 else:
-                    dispatch.refuse(message, home.route.topic, message.error)
+                    table.refuse(message, home.route.topic, message.error)
 
     def refuse_staying(self, leaving: set[str]) -> None:
-        """What failed before a move has failed for good where its channel does not move. Lock held."""
-        dispatch, link = self._dispatch, self._link
+        """What failed before a move has failed for good where its channel does not move."""
+        table, client = self._table, self._client
 
         def stays(message: Undelivered) -> bool:
-            here = dispatch.homes[message.channel].link is link
+            here = table.homes[message.channel].client is client
             return here and message.report is not None and message.channel not in leaving
 
-        for message in in_order(link.tracker.give_back(stays)):
+        for message in in_order(client.reports.give_back(stays)):
             assert message.error is not None
-            dispatch.refuse(message, dispatch.homes[message.channel].route.topic, message.error)
+            table.refuse(message, table.homes[message.channel].route.topic, message.error)
 
     def close_old(self) -> bool:
         """Serve a client that nobody uses until no thread can have its senders in hand; then close
         it, unless a channel came back. False when the Producer closes, which then does it."""
-        dispatch, link = self._dispatch, self._link
+        table, client = self._table, self._client
         leave_at = time.monotonic() + _GRACE
-        while link in dispatch.retired and (time.monotonic() < leave_at or len(link.client)):
+        while client in table.retired and (time.monotonic() < leave_at or len(client.native)):
             if self._stop.wait(_SLICE):
                 return False
-            if not link.tracked:
+            if not client.tracked:
                 continue  # its reports are the application's to serve
             try:
-                link.client.poll(_SLICE)
+                client.native.poll(_SLICE)
             except KafkarouteError as error:
                 _log.warning("the old client failed for good: %s", error)
-            if time.monotonic() >= leave_at and len(link.client) and not self._rescue():
+            if time.monotonic() >= leave_at and len(client.native) and not self._rescue():
                 leave_at = time.monotonic() + _GRACE
-            self._forward(in_order(link.tracker.collected(go_on=True)))
-        self._forward(link.tracker.collected(go_on=False))
-        with dispatch.lock:
-            mine = dispatch.release(link)
-        if mine:
-            link.client.close(0)
+            self._forward(in_order(client.reports.collected(go_on=True)))
+        self._forward(client.reports.collected(go_on=False))
+        if table.release(client):
+            client.native.close(0)
         return True
 
     def _rescue(self) -> bool:
         """Take from a client that nobody uses what it does not get rid of."""
-        with self._dispatch.lock:
-            if self._link not in self._dispatch.retired:
-                return False
-            self._link.gone = True
-        return rescue(self._link)
+        if not self._table.condemn(self._client):
+            return False
+        return rescue(self._client)
 
     def _forward(self, failed: Iterable[Undelivered]) -> None:
         """Let messages that failed be sent by whichever client their channel has now."""
-        dispatch = self._dispatch
+        table = self._table
         for message in failed:
-            with dispatch.lock:
-                dispatch.activity += 1
-                link = dispatch.homes[message.channel].link
-                link.strays.append(message)
-                if link is not self._link:
-                    dispatch.move(link)
+            with table.locked():
+                client = table.stray(message)
+                if client is not self._client:
+                    table.follow(client)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
-from ..client import Link
+from ..client import Client
+from ..table import Table
 from .opening import cluster_id_of
-
-if TYPE_CHECKING:
-    from ..dispatch import Dispatch
 
 __all__ = ["between_transactions"]
 
@@ -20,9 +17,9 @@ _LOOK_AGAIN = 0.1
 
 
 def between_transactions(
-    dispatch: Dispatch,
-    link: Link,
-    targets: Iterable[Link],
+    table: Table,
+    client: Client,
+    targets: Iterable[Client],
     swap: Callable[[], None],
     stop: threading.Event,
 ) -> bool:
@@ -31,12 +28,12 @@ def between_transactions(
     The old client is closed before another one of the same ``transactional.id`` is initialised: on
     one cluster, that fences the old one. What it has delivered but not reported keeps it open.
     """
-    transactions = dispatch.transactions
+    transactions = table.transactions
     assert transactions is not None
     done = threading.Event()
-    here = cluster_id_of(link)
+    here = cluster_id_of(client)
     there = {cluster_id_of(target) for target in targets} - {here}
-    give_up = time.monotonic() + 2 * dispatch.settings.ttl + dispatch.settings.timeout
+    give_up = time.monotonic() + 2 * table.settings.ttl + table.settings.timeout
 
     def permitted() -> bool:
         return not stop.is_set() and all(
@@ -45,10 +42,9 @@ def between_transactions(
 
     def leave() -> None:
         swap()
-        with dispatch.lock:
-            idle = not len(link.client) and dispatch.release(link)
+        idle = not len(client.native) and table.release(client)
         if idle:
-            link.client.close(0)
+            client.native.close(0)
         done.set()
 
     transactions.between(permitted, leave)

@@ -110,8 +110,8 @@ def login(user, password):
 
 def everything_is_over(producer):
     wait_for(lambda: not producer._dispatch.movers)
-    assert not producer._dispatch.fronts._holds
-    assert not producer._dispatch.retired
+    assert not producer._dispatch.table.holds._holds
+    assert not producer._dispatch.table.retired
 
 
 @pytest.fixture(autouse=True)

@@ -139,7 +139,7 @@ def test_a_move_does_not_close_the_client_of_a_channel_too_old(world):
         wait_for(
             lambda: any(c.config["bootstrap.servers"] == "C:1" for c in world.backend.producers)
         )
-        assert a not in [link.client for link in producer._dispatch.retired]
+        assert a not in [client.native for client in producer._dispatch.table.retired]
 
 
 def test_a_channel_moves_between_transactions(world):

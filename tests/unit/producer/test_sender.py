@@ -4,19 +4,19 @@ import pytest
 
 from kafkaroute import KafkaError, Message
 from kafkaroute.backend.contract import NativeSender
-from kafkaroute.producer.reports import Tracker
-from kafkaroute.producer.sender import Lane, native_of
+from kafkaroute.producer.reports import Reports
+from kafkaroute.producer.sender import ChannelSender, native_of
 
 
 class Desk:
     def __init__(self):
         self.messages, self.wanted, self.later, self.silent = [], [], [], []
 
-    def astray(self, _tracker, message, _topic):
+    def astray(self, _reports, message, _topic):
         self.messages.append(message)
         return True
 
-    def wants_reports(self, _tracker, channel, *message):
+    def wants_reports(self, _reports, channel, *message):
         self.wanted.append((channel, *message))
 
     def report_later(self, callback, error, _message):
@@ -29,9 +29,9 @@ class Desk:
 class World:
     def __init__(self, *, quiet=False, default=None):
         self.desk, self.sent, self.refused = Desk(), [], []
-        self.tracker = Tracker(self.desk, default, quiet=quiet)
+        self.reports = Reports(self.desk, default, quiet=quiet)
         native = NativeSender(self._send, self.refused.append)
-        self.lane = Lane(self.tracker, "c", native)
+        self.sender = ChannelSender(self.reports, "c", native)
         self.error = None
 
     def _send(self, *message):
@@ -58,7 +58,7 @@ def test_a_callback_that_comes_again_has_one_wrapper_and_others_have_their_own()
         seen.append(("two", error and error.code()))
 
     for callback in (one, one, one, two, one, two, two):
-        world.lane.full(b"v", b"k", -1, callback, 0, None)
+        world.sender.full(b"v", b"k", -1, callback, 0, None)
     for number in range(7):
         world.report(number)
     assert [name for name, _ in seen] == ["one", "one", "one", "two", "one", "two", "two"]
@@ -73,12 +73,12 @@ def test_failures_of_every_kind_of_message_carry_what_it_had():
     def callback(*_):
         raise AssertionError
 
-    world.lane.full(b"v", b"k", -1, callback, 0, None)
-    world.lane.full(b"v", b"k", -1, callback, 0, None)
-    world.lane.full(b"v", b"k", -1, callback, 0, None)
-    world.lane.full(b"v", b"k", -1, None, 0, headers)
-    world.lane.full(b"v", b"k", 2, callback, 7, headers)
-    world.lane.plain(b"v", b"k")
+    world.sender.full(b"v", b"k", -1, callback, 0, None)
+    world.sender.full(b"v", b"k", -1, callback, 0, None)
+    world.sender.full(b"v", b"k", -1, callback, 0, None)
+    world.sender.full(b"v", b"k", -1, None, 0, headers)
+    world.sender.full(b"v", b"k", 2, callback, 7, headers)
+    world.sender.plain(b"v", b"k")
     headers.append(("later", b""))
     for number in range(6):
         world.report(number, FAILED)
@@ -95,11 +95,11 @@ def test_failures_of_every_kind_of_message_carry_what_it_had():
 
 def test_a_mover_keeps_the_callbacks_for_the_application():
     world, seen = World(), []
-    world.tracker.divert(1)
+    world.reports.divert(1)
     for _ in range(3):
-        world.lane.full(b"v", b"k", -1, seen.append, 0, None)
-    world.lane.full(b"v", b"k", 1, seen.append, 0, None)
-    world.lane.full(b"v", b"k", -1, None, 0, {"h": b"1"})
+        world.sender.full(b"v", b"k", -1, seen.append, 0, None)
+    world.sender.full(b"v", b"k", 1, seen.append, 0, None)
+    world.sender.full(b"v", b"k", -1, None, 0, {"h": b"1"})
     for number in range(5):
         world.report(number)
     assert not seen
@@ -109,8 +109,8 @@ def test_a_mover_keeps_the_callbacks_for_the_application():
 def test_the_applications_default_hears_of_what_has_no_callback():
     seen = []
     world = World(default=lambda error, _message: seen.append(error))
-    world.lane.full(b"v", b"k", -1, None, 0, [("h", b"1")])
-    world.lane.full(b"v", b"k", -1, None, 0, None)
+    world.sender.full(b"v", b"k", -1, None, 0, [("h", b"1")])
+    world.sender.full(b"v", b"k", -1, None, 0, None)
     world.report(0)
     world.report(1)
     assert seen == [None, None]
@@ -118,8 +118,8 @@ def test_the_applications_default_hears_of_what_has_no_callback():
 
 def test_a_quiet_client_is_not_given_callbacks():
     world = World(quiet=True)
-    world.lane.full(b"v", b"k", -1, print, 0, None)
-    world.lane.full(b"v", b"k", -1, None, 0, [("h", b"1")])
+    world.sender.full(b"v", b"k", -1, print, 0, None)
+    world.sender.full(b"v", b"k", -1, None, 0, [("h", b"1")])
     assert world.desk.wanted == [("c", b"v", b"k", -1, print, 0, None)]
     assert len(world.sent) == 1
 
@@ -129,7 +129,7 @@ def test_what_the_native_call_raises_is_shown_to_the_backend(headers):
     world = World()
     world.error = RuntimeError("native")
     with pytest.raises(RuntimeError, match="native"):
-        world.lane.full(b"v", b"k", -1, None, 0, headers)
+        world.sender.full(b"v", b"k", -1, None, 0, headers)
     assert world.refused == [world.error]
 
 

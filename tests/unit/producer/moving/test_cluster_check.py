@@ -32,7 +32,7 @@ def producer(fake):
 
 
 def settled(producer):
-    wait_for(lambda: not producer._dispatch.proving.active)
+    wait_for(lambda: not producer._dispatch.cluster_check.active)
 
 
 def test_the_right_cluster_is_written_in_order(fake, producer):
@@ -62,7 +62,7 @@ def test_afterwards_the_native_client_is_called_directly(fake, producer):
     assert fake.on("A").calls.count(("list_topics", None)) == 1
     producer.poll(0)
     producer.poll(0)
-    assert not producer._dispatch.busy
+    assert not producer._dispatch.table.busy
 
 
 def test_without_a_cluster_id_nobody_is_asked(fake, producer):

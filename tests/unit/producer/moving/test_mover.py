@@ -291,5 +291,5 @@ def test_no_thread_while_nothing_moves(world, producer):
     producer.produce(A, b"1")
     producer.flush(1)
     assert not producer._dispatch.movers
-    assert not producer._dispatch.busy
+    assert not producer._dispatch.table.busy
     assert not [t for t in threading.enumerate() if t.name == "kafkaroute-mover"]

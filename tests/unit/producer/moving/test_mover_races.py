@@ -52,7 +52,7 @@ def test_a_second_change_during_the_first_is_followed(world, producer, events, l
     if late:
         b = next(p for p in world.backend.producers if p.config["bootstrap.servers"] == "B:1")
         let = full_for_movers(b)
-        wait_for(lambda: producer._dispatch.homes[A].link.client is b)
+        wait_for(lambda: producer._dispatch.table.homes[A].client.native is b)
     move(world, producer, A, "third", "C")
     if late:
         wait_for(lambda: [e for e in told(events, Phase.HELD) if e.new.topic == "third"])
@@ -86,8 +86,8 @@ def test_two_clusters_change_places(world, producer, events):
     assert producer.flush(2) == 0
     assert of_topic(at_b, "ta") == [b"a1", b"a2", b"a3"]
     assert of_topic(at_a, "tb") == [b"b1", b"b2", b"b3"]
-    homes = [home.link for home in producer._dispatch.homes.values()]
-    assert {id(link) for link in homes} == {id(link) for link in producer._router.clients()}
+    homes = [home.client for home in producer._dispatch.table.homes.values()]
+    assert {id(client) for client in homes} == {id(client) for client in producer._router.clients()}
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -134,7 +134,7 @@ def test_nothing_overtakes_what_is_held_while_its_new_client_moves_another_chann
     move(world, producer, A, "ta", "B")
     wait_for(lambda: told(events, Phase.HELD, A))
     producer.produce(A, b"2", on_delivery=reports)
-    wait_for(lambda: producer._dispatch.homes[A].link.client is b)
+    wait_for(lambda: producer._dispatch.table.homes[A].client.native is b)
     producer.produce(A, b"3", on_delivery=reports)
     move(world, producer, B, "tb", "C")
     wait_for(lambda: told(events, Phase.HELD, B))
@@ -158,7 +158,7 @@ def test_an_expired_channel_is_still_held(world, producer, events):
     world.on("A").stuck = True
     producer.produce(A, b"1", on_delivery=reports)
     move(world, producer, A, "ta", "B")
-    wait_for(lambda: producer._dispatch.homes[A].link.client is b)
+    wait_for(lambda: producer._dispatch.table.homes[A].client.native is b)
     producer._dispatch.expire(A)
     producer.produce(A, b"2", on_delivery=reports)
     assert held(producer) == 2

@@ -63,10 +63,10 @@ def test_a_report_in_hand_when_the_move_ends_is_not_overlooked(world, producer):
     reports = Reports()
     producer.produce(A, b"1", on_delivery=reports)
     [a] = world.backend.producers
-    link = producer._dispatch.homes[A].link
-    link.tracker.divert(1)
+    client = producer._dispatch.table.homes[A].client
+    client.reports.divert(1)
     a.poll(0)
-    link.tracker.divert(-1)
+    client.reports.divert(-1)
     assert not reports.order
     assert producer.flush(1) == 0
     assert reports.order == [b"1"]
@@ -169,7 +169,7 @@ def test_a_closed_full_client_is_waited_out(world, producer, events):
     a.stuck = True
     producer.produce(A, b"1", on_delivery=reports)
     move(world, producer, A, "ta", "B")
-    wait_for(lambda: producer._dispatch.homes[A].link.client is b)
+    wait_for(lambda: producer._dispatch.table.homes[A].client.native is b)
     world.put(B, "tb", "C")
     move(world, producer, A, "ta", "C")
     wait_for(lambda: len(told(events, Phase.RELEASED)) == 3)
@@ -200,8 +200,10 @@ def test_a_cluster_that_does_not_initialise_holds_up_nobody_else(world, events, 
         if call == "produce":
             one.init_transactions()
             one.begin_transaction()
-        # The link is there, and its cluster is away.
-        one._dispatch.router.client(one._dispatch.router.place(one._dispatch.router.route(A)))
+        # The client is there, and its cluster is away.
+        one._dispatch.table.router.client(
+            one._dispatch.table.router.place(one._dispatch.table.router.route(A))
+        )
         world.on("A").init_transactions = hang
         calls = {"init_transactions": one.init_transactions, "produce": lambda: one.produce(A, b"")}
         thread = threading.Thread(target=calls[call])
@@ -250,16 +252,16 @@ def test_a_sender_is_not_kept_for_a_channel_that_is_lost_while_it_connects(world
     with Producer(world.settings(ttl=60, on_revoked="stop")) as producer:
         producer.produce(A, b"1")
         dispatch = producer._dispatch
-        dispatch.forget_senders([A])
+        dispatch.table.forget_senders([A])
 
-        def lose(link, channel):
-            dispatch.bind = None
+        def lose(client, channel):
+            dispatch._bind = None
             if what == "expired":
                 dispatch.expire(A)
             else:
-                dispatch.failing(A, dispatch.homes[A].route, ChannelNotFound(A))
+                dispatch.failing(A, dispatch.table.homes[A].route, ChannelNotFound(A))
 
-        dispatch.bind = lose
+        dispatch._bind = lose
         if what == "expired":
             producer.produce(A, b"2")  # asks again
             assert not dispatch._expired

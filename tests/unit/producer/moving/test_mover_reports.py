@@ -148,7 +148,7 @@ def test_a_failure_after_the_route_changed_follows_it(world, events):
     with Producer(settings) as producer:
         producer.produce(A, b"1", on_delivery=reports)
         a = world.on("A")
-        with producer._dispatch.lock:
+        with producer._dispatch.table.locked():
             # The cache knows, and no mover has come to it yet.
             world.put(A, "moved", "B")
             producer._router.cache.refresh(A)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from kafkaroute.backend.contract import DeliveryCallback, HeadersInput, Sender
 from kafkaroute.errors import ClosedError
@@ -13,19 +13,31 @@ from ..errors import failure
 from ..library import kp
 from ..loose import Data, Number
 from ..messages import to_bytes, write_headers
-from .appender import Pairs
-from .reports import Entry
+from ..translate import ProducerPlan
+from .appender import Appender, Pairs
+from .reports import Entry, Reports
+from .topic_keeper import TopicKeeper
 from .topics import Topic, Waiting
-
-if TYPE_CHECKING:
-    from .producer import KafkaPythonProducer
+from .transactions import Transactions
 
 __all__ = ["make_sender"]
 
 _NO_HEADERS: Pairs = []
 
 
-def make_sender(producer: KafkaPythonProducer, state: Topic) -> Sender:
+class Sending(Protocol):
+    """What sending needs of the producer."""
+
+    _append: Appender | None
+    _closed: bool
+    _default_callback: DeliveryCallback | None
+    _keeper: TopicKeeper
+    _plan: ProducerPlan
+    _reports: Reports
+    _transactions: Transactions | None
+
+
+def make_sender(producer: Sending, state: Topic) -> Sender:
     """`producer`'s sender of a topic."""
     reports = producer._reports
     max_size = producer._plan.max_message_bytes
@@ -88,7 +100,7 @@ def make_sender(producer: KafkaPythonProducer, state: Topic) -> Sender:
     return send
 
 
-def _wait(producer: KafkaPythonProducer, state: Topic, message: Waiting) -> None:
+def _wait(producer: Sending, state: Topic, message: Waiting) -> None:
     if producer._closed:
         raise ClosedError("the producer is closed")
     if state.error is not None:
