@@ -111,3 +111,9 @@ class KafkaException(KafkarouteError):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+
+
+def is_revoked(error: Exception | None) -> bool:
+    """Whether the catalog refuses the channel itself (401, 403, 404): asking again soon is no use,
+    and a channel that worked is not the application's any more."""
+    return isinstance(error, CatalogUnauthorized | ChannelNotFound)

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from threading import RLock
 from typing import Generic, TypeVar
 from weakref import WeakMethod
 
 from .backend.contract import Backend, Capability
 from .backend.registry import choose_backend, get_backend
-from .backend.settings_keys import ConfigValue
 from .catalog.cache.cache import ErrorListener, RouteCache, RouteListener
 from .catalog.cache.shared import acquire_cache, release_cache
 from .channel import Channel
 from .errors import ChannelInvalid
 from .forking import abandon
+from .places import Place
 from .route import Route
 from .settings import Settings
 
-__all__ = ["Place", "Router"]
+__all__ = ["Router"]
 
 ClientT = TypeVar("ClientT")
-
-
-class Place:
-    """One native client's identity: the backend and the merged configuration."""
-
-    __slots__ = ("_key", "backend", "config")
-
-    def __init__(self, backend: str, config: Mapping[str, ConfigValue]) -> None:
-        self.backend = backend
-        self.config = config
-        self._key = (backend, frozenset(config.items()))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Place) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __repr__(self) -> str:
-        # The configuration holds secrets; where it points to is enough to tell places apart.
-        return f"<Place {self.config.get('bootstrap.servers')} by {self.backend}>"
 
 
 class Router(Generic[ClientT]):

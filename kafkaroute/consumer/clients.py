@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..backend.contract import BackendConsumer
 from ..messages import KafkaError, Origin, TopicPartition, bare, kafka_exception
+from ..places import Place
 from ..route import Route
-from ..router import Place
 from .pauses import KeptBack
 
 __all__ = ["Member", "Members"]

@@ -14,8 +14,9 @@ from ..errors import ClosedError, ConfigurationError, KafkaException, Kafkaroute
 from ..events import Phase, RouteChange
 from ..forking import on_fork
 from ..messages import KafkaError, Message, Origin, kafka_exception
+from ..places import Place
 from ..route import Route
-from ..router import Place, Router
+from ..router import Router
 from ..settings import Settings
 from .clients import Member
 from .fair_lock import Turns

@@ -14,8 +14,9 @@ from ..backend.contract import AssignmentCallback
 from ..errors import KafkaException
 from ..events import Phase, RouteChange, RouteStatus, Spot
 from ..messages import TopicPartition, bare
+from ..places import Place, spot_of
 from ..route import Route
-from ..router import Place, Router
+from ..router import Router
 from .clients import Member
 from .moving.awaiting import held_by_others
 from .moving.machine import ConsumerMoves
@@ -126,8 +127,7 @@ class MovingCalls(ConsumerState):
             self._moves.announcer.tell(change)
 
     def _spot(self, route: Route) -> Spot:
-        servers = self._router.place(route).config.get("bootstrap.servers", "")
-        return Spot(str(servers), route.topic, route.cluster_id, route.generation)
+        return spot_of(self._router.place(route), route.topic, route=route)
 
     def routes(self) -> dict[str, RouteStatus]:
         """How each subscribed channel stands: where it is read, and how far its move is."""
@@ -135,10 +135,9 @@ class MovingCalls(ConsumerState):
             found: dict[str, RouteStatus] = {}
             for member in self._members.all:
                 for channel, topic in member.topics.items():
-                    servers = str(member.place.config.get("bootstrap.servers", ""))
                     status = self._moves.status(channel)
                     if status is None:
-                        spot = Spot(servers, topic, member.cluster_id)
+                        spot = spot_of(member.place, topic, cluster_id=member.cluster_id)
                         status = RouteStatus(channel, spot)
                     error = self._router.cache.state(channel).error
                     found[channel] = status if error is None else replace(status, error=error)

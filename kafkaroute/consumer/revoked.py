@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from copy import copy
 
 from ..catalog.cache.cache import RouteCache
-from ..errors import CatalogUnauthorized, ChannelNotFound
-from ..events import Phase, RouteChange, Spot
+from ..errors import is_revoked
+from ..events import Phase, RouteChange
 from ..messages import TopicPartition
+from ..places import spot_of
 from .clients import Members
 from .pauses import Why
 
@@ -44,7 +45,7 @@ class Refusals:
     def heard(self, channel: str, error: Exception | None) -> bool:
         """Called on any thread when refreshing a route begins to fail, or works again; whether it
         matters here."""
-        refused = isinstance(error, CatalogUnauthorized | ChannelNotFound)
+        refused = is_revoked(error)
         if not refused and not (error is None and channel in self._errors):
             return False
         self._news.append((channel, error))
@@ -108,6 +109,5 @@ class Refusals:
     def _event(self, channel: str, phase: Phase, detail: str) -> RouteChange:
         member = self._members.of_channel(channel)
         assert member is not None
-        servers = str(member.place.config.get("bootstrap.servers", ""))
-        spot = Spot(servers, member.topics[channel], member.cluster_id)
+        spot = spot_of(member.place, member.topics[channel], cluster_id=member.cluster_id)
         return RouteChange(channel, "consume", phase, old=spot, detail=detail)

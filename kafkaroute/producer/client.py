@@ -10,13 +10,13 @@ from typing import NamedTuple
 from ..backend.contract import Backend, BackendProducer
 from ..backend.settings_keys import ConfigValue
 from ..events import Spot
+from ..places import Place, spot_of
 from ..route import Route
-from ..router import Place
 from .hold import Hold
 from .reports import Desk, Pair, Reports, as_it_is
 from .undelivered import Undelivered
 
-__all__ = ["Client", "Home", "spot_of"]
+__all__ = ["Client", "Home"]
 
 #: librdkafka's defaults for what bounds its queue (CONFIGURATION.md).
 _MAX_MESSAGES, _MAX_KBYTES = 100_000, 1_048_576
@@ -138,11 +138,10 @@ class Home(NamedTuple):
     client: Client
     route: Route
 
-
-def spot_of(place: Place, route: Route) -> Spot:
-    """The place as people name it."""
-    servers = str(place.config.get("bootstrap.servers", ""))
-    return Spot(servers, route.topic, route.cluster_id, route.generation)
+    @property
+    def spot(self) -> Spot:
+        """As people name it."""
+        return spot_of(self.client.place, self.route.topic, route=self.route)
 
 
 def _bound(config: Mapping[str, ConfigValue], key: str, default: int) -> float:

@@ -11,7 +11,7 @@ from ..events import RouteChange
 from ..messages import KafkaError, Message, kafka_exception
 from ..route import Route
 from ..settings import Settings
-from .client import Client, Home, spot_of
+from .client import Client, Home
 from .moving.cluster_check import ClusterCheck
 from .moving.doubts import Doubts
 from .moving.mover import Mover
@@ -137,7 +137,7 @@ class Dispatch:
             phase = self._refusals.heed(channel, error)
             if self._refusals.stops(channel):
                 table.forget_senders([channel])
-            spot = spot_of(home.client.place, home.route)
+            spot = home.spot
         if phase is not None:
             detail = "" if error is None else str(error)
             table.announcer.tell(RouteChange(channel, "produce", phase, spot, spot, detail=detail))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..catalog.cache.entry import fresh_copy
-from ..errors import CatalogUnauthorized, ChannelNotFound
+from ..errors import is_revoked
 from ..events import Phase
 
 __all__ = ["Refusals"]
@@ -30,7 +30,7 @@ class Refusals:
 
     def heed(self, channel: str, error: Exception | None) -> Phase | None:
         """Take what the catalog answered; the phase that begins, if one does."""
-        if isinstance(error, CatalogUnauthorized | ChannelNotFound):
+        if error is not None and is_revoked(error):
             known = channel in self._refused
             self._refused[channel] = error
             return None if known else Phase.REVOKED

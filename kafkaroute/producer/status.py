@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..events import Phase, RouteStatus, Spot
 from ..route import Route
-from .client import Client, Home, spot_of
+from .client import Client, Home
 from .table import Table
 
 __all__ = ["Underway", "status_of"]
@@ -52,7 +52,7 @@ _AT_REST = Underway(None)
 def _status(
     table: Table, channel: str, home: Home, move: Underway, held: int, undelivered: int
 ) -> RouteStatus:
-    spot = spot_of(home.client.place, home.route)
+    spot = home.spot
     error, phase = table.router.cache.state(channel).error, move.phase
     if move.ends is None:
         return RouteStatus(channel, spot, phase, held=held, undelivered=undelivered, error=error)

@@ -14,8 +14,9 @@ from ..errors import ClosedError
 from ..events import Announcer
 from ..forking import abandon
 from ..messages import KafkaError, Message
+from ..places import Place
 from ..route import Route
-from ..router import Place, Router
+from ..router import Router
 from ..settings import Settings
 from .client import Client, Home
 from .hold import Hold, Holds

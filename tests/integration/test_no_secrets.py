@@ -8,7 +8,7 @@ import pytest
 
 import kafkaroute
 from kafkaroute import Consumer, KafkarouteError, Producer, Settings
-from kafkaroute.router import Place
+from kafkaroute.places import Place
 from kafkaroute.testing.catalog_stub import CatalogStub
 
 CATALOG_USER, CATALOG_PASSWORD = "catalog-user-q7", "catalog-pw-x81z"

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ...errors import CatalogUnauthorized, CatalogUnavailable, ChannelNotFound
+from ...errors import CatalogUnavailable, is_revoked
 from ...route import Route
 from .snapshot_rows import SavedRoute
 
@@ -205,7 +205,7 @@ class Lives:
 
     def error(self, error: Exception) -> float:
         """How long an error is kept for a channel without a route."""
-        if isinstance(error, ChannelNotFound | CatalogUnauthorized):
+        if is_revoked(error):
             return min(self.default_ttl, _NOT_FOUND_LIFE)
         return _ERROR_LIFE
 

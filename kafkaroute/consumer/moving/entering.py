@@ -12,7 +12,8 @@ from ...backend.contract import BackendConsumer, Capability
 from ...backend.registry import get_backend
 from ...backend.settings_keys import is_callback_key
 from ...events import Phase
-from ...router import Place, Router
+from ...places import Place, login_change
+from ...router import Router
 from ..clients import Member, Members
 from ..pauses import Why
 from .hold_notes import EarlyNotes
@@ -21,8 +22,6 @@ from .positions import cluster_of, commit_stored, partitions_of, standings
 from .stages import Ground, Stage, State, Telling, Way
 
 __all__ = ["Entering"]
-
-_CREDENTIALS = frozenset({"sasl.username", "sasl.password"})
 
 
 class Entering:
@@ -145,12 +144,9 @@ class Entering:
 
     def _may_replace_credentials(self, head: Stage, coming: Stage) -> bool:
         """Whether user name and password are all that changed, for all channels of the client."""
-        before, after = head.place.config, coming.place.config
-        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
         member = head.member
         return (
-            changed <= _CREDENTIALS
-            and after.keys() >= _CREDENTIALS
+            login_change(head.place, coming.place) is not None
             and self._router.supports(coming.place, Capability.SET_SASL_CREDENTIALS)
             and member is not None
             and set(member.topics) == {way.channel for way in self._along(head, coming)}
@@ -162,10 +158,9 @@ class Entering:
         assert member is not None
         old, new = member.place, coming.place
         ways, before = self._along(head, coming), copy(head)
-        config = new.config
-        member.client.set_sasl_credentials(
-            str(config["sasl.username"]), str(config["sasl.password"])
-        )
+        login = login_change(old, new)
+        assert login is not None
+        member.client.set_sasl_credentials(*login)
         member.move_to(new)
         self._router.forget(old)
         self._router.adopt(new, member)

@@ -15,6 +15,7 @@ from ...errors import KafkaException
 from ...messages import TopicPartition
 from ...settings import Settings
 from .notes import Note, NoteState, answered, former, summary, with_note
+from .policies import move_policy
 from .positions import cluster_of, partitions_of
 from .stages import Ground, Stage, Way
 from .starts import start_offsets
@@ -140,7 +141,7 @@ class EarlyNotes:
     def __init__(
         self, settings: Settings, ground: Ground, noting: Noting, scouting: Scouting
     ) -> None:
-        self._overlaps = settings.on_move == "overlap"
+        self._policy = move_policy(settings.on_move)
         self._ground = ground
         self._noting = noting
         self._scouting = scouting
@@ -148,7 +149,11 @@ class EarlyNotes:
     def of(self, way: Way, coming: Stage) -> EarlyNote | None:
         """What to say of `coming`, where it is next and the cluster that notes name is known."""
         head = way.head
-        if self._overlaps or coming is not way.stages[1] or not self._ground.commits(head.place):
+        if (
+            not self._policy.holds
+            or coming is not way.stages[1]
+            or not self._ground.commits(head.place)
+        ):
             return None
         if cluster_of(head) is None:
             return None

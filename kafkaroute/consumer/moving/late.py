@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from ...catalog.cache.confirm import Question
 from ...errors import KafkaException
 from ...messages import TopicPartition
 from ...route import Route
@@ -24,12 +24,6 @@ _PATIENCE = 0.05
 _LOOK = 0.002
 
 
-@dataclass(slots=True)
-class _Question:
-    began: float
-    failures: int
-
-
 class Confirming:
     """A message from a place that was left may mean that the channel moved back there: then it
     has to wait for the rest of the place in between.
@@ -42,7 +36,7 @@ class Confirming:
         self._router = router
         self._follow = follow
         self._confirmed: dict[str, float] = {}
-        self._questions: dict[str, _Question] = {}
+        self._questions: dict[str, Question] = {}
 
     def still_left(self, way: Way, stage: Stage, number: int, offset: int) -> bool | None:
         """Whether the channel still lives elsewhere than in `stage`, as the catalog says after the
@@ -55,7 +49,7 @@ class Confirming:
             return stage.state is State.LEFT
         end = self._end(stage, number, offset)
         if way.channel not in self._questions:
-            self._ask(way.channel, now)
+            self._ask(way.channel)
             while not (answered := self._is_answered(way.channel)):
                 if time.monotonic() - now >= _PATIENCE:
                     break
@@ -75,21 +69,15 @@ class Confirming:
             elif self._is_answered(channel) or self._gives_up(question, now):
                 self._settle(way)
 
-    def _gives_up(self, question: _Question, now: float) -> bool:
+    def _gives_up(self, question: Question, now: float) -> bool:
         return now - question.began >= self._router.settings.timeout
 
-    def _ask(self, channel: str, now: float) -> None:
-        cache = self._router.cache
-        self._questions[channel] = _Question(now, cache.state(channel).failures)
-        cache.refresh(channel)
+    def _ask(self, channel: str) -> None:
+        self._questions[channel] = Question(self._router.cache, channel)
 
     def _is_answered(self, channel: str) -> bool:
         """The route was confirmed, or failed to be, since the question."""
-        question, state = self._questions[channel], self._router.cache.state(channel)
-        if state.failures > question.failures:
-            return True
-        passed = time.monotonic() - question.began
-        return state.age is not None and state.age <= passed and state.error is None
+        return self._questions[channel].confirmed() is not None
 
     def _settle(self, way: Way) -> None:
         began = self._questions.pop(way.channel).began
@@ -101,7 +89,7 @@ class Confirming:
             self._let_go(stage, began)
         if any(stage.asked for stage in way.live()):
             # They were read when the question was on its way.
-            self._ask(way.channel, time.monotonic())
+            self._ask(way.channel)
 
     @staticmethod
     def _let_go(stage: Stage, began: float) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ...messages import TopicPartition
 from .drainage.looks import Ends, Look
 from .drainage.scout import Scout
 
-__all__ = ["MISSES", "Leaving", "Outcome", "ReadingPolicy", "Standing", "WindowPolicy"]
+__all__ = ["MISSES", "Leaving", "Outcome", "Standing"]
 
 
 #: Seconds between two looks that are asked for.
@@ -328,27 +328,3 @@ class Leaving:
 
     def _standing(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, n, offset) for n, offset in sorted(self._own.items())]
-
-
-class ReadingPolicy(Protocol):
-    """Asked again and again while a new place is held; once True, it stays so."""
-
-    def may_read(self, partition: int | None = None) -> bool:
-        """Whether this partition of the new place (None: all of them) may be read now."""
-
-
-class WindowPolicy:
-    """All of the new place, when producers had time to leave the old one and it is empty.
-
-    Args:
-        leaving: the old place; ``since`` is when no producer writes to it any more.
-        clock: time.monotonic, but for tests.
-    """
-
-    def __init__(self, leaving: Leaving, clock: Callable[[], float]) -> None:
-        self._leaving = leaving
-        self._clock = clock
-
-    def may_read(self, partition: int | None = None) -> bool:
-        del partition  # this policy knows only the place as a whole
-        return self._clock() >= self._leaving.since and self._leaving.outcome is not None

@@ -18,8 +18,9 @@ from .entering import Entering
 from .gate import Gate
 from .hold_notes import EarlyNotes, Noting
 from .late import Confirming
-from .leaving import Leaving, Outcome, WindowPolicy
+from .leaving import Leaving, Outcome
 from .notes import exchange
+from .policies import move_policy
 from .positions import auto_commits, commit_stored, partitions_of, standing_of
 from .stages import Ground, Stage, State, Telling, Way
 from .starts import Beginnings, missed_routes, put_to_start
@@ -50,6 +51,7 @@ class ConsumerMoves:
     def __init__(self, router: Router[Member], members: Members, ground: Ground) -> None:
         self._router = router
         self._settings = router.settings
+        self._policy = move_policy(self._settings.on_move)
         self._members = members
         self._ground = ground
         self.ways: dict[str, Way] = {}
@@ -225,7 +227,7 @@ class ConsumerMoves:
             self._tell_held(way, head, coming)
         if coming.state is not State.HELD:
             return
-        if self._settings.on_move == "overlap":
+        if not self._policy.holds:
             self._release(way, beside=True)
             return
         leaving = way.leaving or self._begin_leaving(way, head, coming, now)
@@ -239,7 +241,7 @@ class ConsumerMoves:
             if leaving.waits_for_others(now) and head.member is not None:
                 client, mine = head.member.client, leaving.finished()
                 leaving.heard(exchange(client, head.topic, leaving.numbers(), mine, _PATIENCE))
-        if way.policy is not None and way.policy.may_read() and not coming.unplaced:
+        if self._policy.may_read(leaving, now) and not coming.unplaced:
             self._tell_outcome(way, head, coming, leaving)
             self._release(way)
             if len(way.stages) > 1:
@@ -252,7 +254,6 @@ class ConsumerMoves:
         since = max(now, coming.opened + self._scouting.window(head))
         commits = self._ground.commits(head.place)
         leaving = way.leaving = self._scouting.leave(head, since, commits=commits)
-        way.policy = WindowPolicy(leaving, time.monotonic)
         return leaving
 
     def _keep_scouts(self) -> None:
@@ -313,7 +314,7 @@ class ConsumerMoves:
         old.heard = time.monotonic()
         del way.stages[0]
         way.left.append(old)
-        way.leaving = way.policy = None
+        way.leaving = None
         self._tell(way, Phase.LEFT, old, new)
         try:
             self._ground.tell_assigned(new.member, partitions_of(new))

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from ...backend.contract import BackendConsumer
 from ...errors import KafkaException, KafkarouteError
-from ...messages import KafkaError, TopicPartition
+from ...messages import TopicPartition
+from ...places import check_place
 
 __all__ = ["Opened", "Opening"]
 
@@ -115,7 +116,10 @@ class Opening:
                 except KafkaException:
                     if left <= 1.0 or self._stop.is_set():
                         raise
-            opened = self._checked(metadata.cluster_id, metadata.topics)
+            error = check_place(metadata, self._topic, self._expected, to_read=True)
+            if error is not None:
+                raise KafkaException(error)
+            opened = Opened(metadata.cluster_id, len(metadata.topics[self._topic].partitions))
             if self._answered is not None:
                 self._answered(client, opened.partitions)
             if not self._ends:
@@ -127,21 +131,3 @@ class Opening:
             return replace(opened, ends=ends)
         finally:
             client.close()
-
-    def _checked(self, cluster_id: str | None, topics: Mapping[str, object]) -> Opened:
-        if self._expected is not None and cluster_id not in {None, self._expected}:
-            raise KafkaException(
-                KafkaError(
-                    KafkaError._CONFLICT,
-                    f"the cluster is {cluster_id}, not {self._expected} as the catalog says",
-                )
-            )
-        topic = topics.get(self._topic)
-        error = getattr(topic, "error", None)
-        partitions = getattr(topic, "partitions", None)
-        if topic is None or error is not None or not partitions:
-            raise KafkaException(
-                error
-                or KafkaError(KafkaError._UNKNOWN_TOPIC, f"there is no topic {self._topic} there")
-            )
-        return Opened(cluster_id, len(partitions))

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ...errors import KafkaException
 from ...messages import KafkaError, TopicPartition
-from ...router import Place
+from ...places import Place
 from ..clients import Member
 from .leaving import Standing
 from .stages import Stage

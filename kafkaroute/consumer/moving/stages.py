@@ -10,10 +10,10 @@ from typing import Protocol
 
 from ...events import Phase, RouteChange, Spot
 from ...messages import TopicPartition
+from ...places import Place, spot_of
 from ...route import Route
-from ...router import Place
 from ..clients import Member
-from .leaving import Leaving, ReadingPolicy
+from .leaving import Leaving
 from .opening import Opening
 
 __all__ = ["Ground", "Stage", "State", "Telling", "Way"]
@@ -121,12 +121,7 @@ class Stage:
         self.late = 0
 
     def spot(self) -> Spot:
-        return Spot(
-            str(self.place.config.get("bootstrap.servers", "")),
-            self.topic,
-            self.cluster_id,
-            self.route.generation,
-        )
+        return spot_of(self.place, self.topic, route=self.route, cluster_id=self.cluster_id)
 
     def is_at(self, place: object, topic: str) -> bool:
         return bool(self.place == place) and self.topic == topic
@@ -135,7 +130,7 @@ class Stage:
 class Way:
     """One channel's way: the place that is read, those to come, those that were left."""
 
-    __slots__ = ("channel", "leaving", "left", "phase", "policy", "stages")
+    __slots__ = ("channel", "leaving", "left", "phase", "stages")
 
     def __init__(self, channel: str, first: Stage) -> None:
         self.channel = channel
@@ -144,7 +139,6 @@ class Way:
         #: Watched for late messages.
         self.left: list[Stage] = []
         self.leaving: Leaving | None = None
-        self.policy: ReadingPolicy | None = None
         self.phase: Phase | None = None
 
     @property

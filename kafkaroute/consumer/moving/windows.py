@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 
 from ...backend.registry import get_backend
-from ...router import Place
+from ...places import Place
 from ...settings import Settings
 from .drainage.scout import Scout
 from .leaving import MISSES, Leaving

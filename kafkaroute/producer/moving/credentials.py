@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...backend.contract import Capability
 from ...errors import KafkarouteError
-from ...router import Place
+from ...places import login_change
 from ..client import Client, Home
 from ..table import Table
 from .journal import Change
@@ -15,8 +15,6 @@ from .journal import Change
 __all__ = ["replace_credentials"]
 
 _log = logging.getLogger("kafkaroute.moves")
-
-_LOGIN = ("sasl.username", "sasl.password")
 
 
 def replace_credentials(
@@ -32,7 +30,7 @@ def replace_credentials(
     place = changes[0].place
     if any(c.place != place or c.old.topic != c.new.topic for c in changes):
         return False
-    login = _new_login(client.place, place)
+    login = login_change(client.place, place)
     if login is None or not router.supports(place, Capability.SET_SASL_CREDENTIALS):
         return False
     with table.locked():
@@ -70,17 +68,3 @@ def _hear_of_failures(client: Client) -> None:
         _log.warning("a client with old credentials: %s", error)
     finally:
         client.reports.divert(-1)
-
-
-def _new_login(old: Place, new: Place) -> tuple[str, str] | None:
-    """User name and password of `new` if they are all that differs."""
-    if old.backend != new.backend:
-        return None
-    rest = [
-        {key: value for key, value in place.config.items() if key not in _LOGIN}
-        for place in (old, new)
-    ]
-    user, password = (new.config.get(key) for key in _LOGIN)
-    if rest[0] != rest[1] or user is None or password is None:
-        return None
-    return str(user), str(password)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from ...catalog.cache.confirm import Question
 from ...messages import KafkaError
 from ...route import Route
 from ..client import Client
@@ -132,19 +133,11 @@ class Doubts:
     ) -> bool:
         """One question for each channel; False where one was not answered by `until`."""
         cache = self._table.router.cache
-        began = time.monotonic()
-        failures = {channel: cache.state(channel).failures for channel in channels}
-        for channel in channels:
-            cache.refresh(channel)
-        waiting, answered = set(channels), True
-        while waiting:
-            for channel in list(waiting):
-                state = cache.state(channel)
-                if state.age is None or state.failures > failures[channel]:
-                    answered = False
-                elif state.age > time.monotonic() - began:
-                    continue  # an answer to an older question, at best
-                waiting.discard(channel)
+        waiting, answered = [Question(cache, channel) for channel in channels], True
+        while True:
+            outcomes = [(question, question.confirmed()) for question in waiting]
+            answered = answered and all(outcome is not False for _, outcome in outcomes)
+            waiting = [question for question, outcome in outcomes if outcome is None]
             if not waiting:
                 break
             if time.monotonic() >= until or stop.wait(_SLICE):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...events import Announcer, Phase, RouteChange, Spot
+from ...places import Place, spot_of
 from ...route import Route
-from ...router import Place
-from ..client import spot_of
 
 __all__ = ["Change", "Journal"]
 
@@ -24,7 +23,11 @@ class Change(NamedTuple):
     @property
     def ends(self) -> tuple[Spot, Spot]:
         """The two ends as people name them."""
-        return spot_of(self.old_place, self.old), spot_of(self.place, self.new)
+        old, new = self.old, self.new
+        return (
+            spot_of(self.old_place, old.topic, route=old),
+            spot_of(self.place, new.topic, route=new),
+        )
 
 
 class Journal:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ...catalog.cache.confirm import confirm
 from ...events import Phase
 from ...forking import abandon
-from ...router import Place
+from ...places import Place
 from ..client import Client, Home
 from ..status import Underway
 from ..table import Table

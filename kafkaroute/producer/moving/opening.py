@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 
 from ...errors import KafkarouteError
 from ...events import Phase
+from ...places import Place, check_place
 from ...route import Route
-from ...router import Place, Router
+from ...router import Router
 from ..client import Client
 from .journal import Change, Journal
 
@@ -135,9 +136,5 @@ def _refusal_of(client: Client, route: Route) -> str | None:
     except KafkarouteError as error:
         return f"no answer: {error}"
     client.learn_cluster(answer.cluster_id or "")
-    if route.cluster_id is not None and answer.cluster_id not in (None, route.cluster_id):
-        return f"the cluster is {answer.cluster_id}, the route says {route.cluster_id}"
-    topic = answer.topics.get(route.topic)
-    if topic is not None and topic.error is not None:
-        return f"topic {route.topic}: {topic.error.name()}"
-    return None
+    wrong = check_place(answer, route.topic, route.cluster_id, to_read=False)
+    return None if wrong is None else f"topic {route.topic}: {wrong}"

@@ -7,8 +7,8 @@ import pytest
 from kafkaroute import KafkaError, KafkaException, TopicPartition
 from kafkaroute.consumer.clients import Member, Members
 from kafkaroute.consumer.polling import FairPoll
+from kafkaroute.places import Place
 from kafkaroute.route import Route
-from kafkaroute.router import Place
 
 A1, A2, B1 = "kafka://x/a/one", "kafka://x/a/two", "kafka://x/b/one"
 

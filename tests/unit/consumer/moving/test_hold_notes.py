@@ -9,7 +9,7 @@ from kafkaroute.consumer.moving.hold_notes import EarlyNote, Noting
 from kafkaroute.consumer.moving.notes import Note, NoteState, former
 from kafkaroute.consumer.moving.stages import Stage, State
 from kafkaroute.messages import ClusterMetadata, PartitionMetadata, TopicMetadata
-from kafkaroute.router import Place
+from kafkaroute.places import Place
 from kafkaroute.testing.scripted_catalog import route_to
 
 

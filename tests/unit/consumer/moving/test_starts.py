@@ -9,7 +9,7 @@ from kafkaroute import KafkaError, KafkaException, Phase, TopicPartition
 from kafkaroute.consumer.moving.stages import Stage, State
 from kafkaroute.consumer.moving.starts import put_to_start, start_offsets
 from kafkaroute.messages import OFFSET_END
-from kafkaroute.router import Place
+from kafkaroute.places import Place
 from kafkaroute.testing.scripted_catalog import route_to
 
 from .. import moves_world
