@@ -115,7 +115,7 @@ class Policy:
     require_tls: bool = False
 
     def __post_init__(self) -> None:
-        allowed = frozenset(canonical_key(_folded(key)) for key in self.allow)
+        allowed = frozenset(canonical_key(key) for key in self.allow)
         object.__setattr__(self, "allow", allowed)
 
     @classmethod
@@ -179,7 +179,7 @@ class Policy:
         found = []
         for table in tables:
             for key, value in table.items():
-                name = canonical_key(_folded(key))
+                name = canonical_key(key)
                 if name in self.allow:
                     continue
                 if _is_denied(name):
@@ -191,7 +191,7 @@ class Policy:
     def _unencrypted(self, tables: Iterable[Mapping[str, Any]]) -> list[str]:
         merged: dict[str, Any] = {}
         for table in tables:
-            merged.update((canonical_key(_folded(key)), value) for key, value in table.items())
+            merged.update((canonical_key(key), value) for key, value in table.items())
         found = []
         protocol = merged.get("security.protocol")
         if protocol is None:
@@ -226,10 +226,6 @@ def overridden_security_keys(route: Route) -> list[str]:
         for key in before.keys() & after.keys()
         if (key == "security.protocol" or key.startswith("sasl.")) and before[key] != after[key]
     )
-
-
-def _folded(key: str) -> str:
-    return key.strip().lower()
 
 
 def _is_denied(name: str) -> bool:

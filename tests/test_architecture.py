@@ -26,6 +26,7 @@ PUBLIC = {
     "kafkaroute.messages",
     "kafkaroute.error_codes",
     "kafkaroute.backend.contract",
+    "kafkaroute.backend.settings_check",
     "kafkaroute.backend.settings_keys",
     "kafkaroute.testing",
 }

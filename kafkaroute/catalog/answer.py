@@ -26,6 +26,7 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 #: Settings whose empty value means that the service's secret reference points to nothing.
 _NEVER_EMPTY = frozenset(
     {
+        "group.id",
         "sasl.username",
         "sasl.password",
         "sasl.oauthbearer.client.id",
@@ -228,7 +229,7 @@ def _settings(
         if isinstance(value, str) and "\0" in value:
             # C clients would read only what stands before it.
             _invalid(channel, f"setting {key[:80]!r} in {what} has a NUL character")
-        if value == "" and canonical_key(key) in _NEVER_EMPTY:
+        if isinstance(value, str) and not value.strip() and canonical_key(key) in _NEVER_EMPTY:
             _invalid(
                 channel,
                 f"setting {key!r} in {what} is empty; the secret that it stands for is not set "

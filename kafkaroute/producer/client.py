@@ -8,7 +8,7 @@ from math import inf
 from typing import NamedTuple
 
 from ..backend.contract import Backend, BackendProducer
-from ..backend.settings_keys import ConfigValue
+from ..backend.settings_keys import ConfigValue, is_on, number_of
 from ..events import Spot
 from ..places import Place, spot_of
 from ..route import Route
@@ -17,10 +17,6 @@ from .reports import Desk, Pair, Reports, as_it_is
 from .undelivered import Undelivered
 
 __all__ = ["Client", "Home"]
-
-#: librdkafka's defaults for what bounds its queue (CONFIGURATION.md).
-_MAX_MESSAGES, _MAX_KBYTES = 100_000, 1_048_576
-_TRUE = frozenset({"true", "t", "1"})
 
 
 class Client:
@@ -67,7 +63,7 @@ class Client:
         self.tracked = redeliver and "transactional.id" not in place.config
         config = dict(place.config)
         default = config.pop("on_delivery", None) if self.tracked else None
-        only_errors = str(config.get("delivery.report.only.error", "")).lower() in _TRUE
+        only_errors = is_on(config, "delivery.report.only.error")
         callback = default if callable(default) else None
         quiet = self.tracked and not only_errors and not reports and callback is None
         self.reports = Reports(desk, callback, quiet=quiet)
@@ -122,8 +118,8 @@ class Client:
     def hold_like(self, forward: Callable[..., None]) -> Hold:
         """A hold with the bounds that the client's own queue has."""
         config = self.place.config
-        messages = _bound(config, "queue.buffering.max.messages", _MAX_MESSAGES)
-        kbytes = _bound(config, "queue.buffering.max.kbytes", _MAX_KBYTES)
+        messages = _bound(config, "queue.buffering.max.messages")
+        kbytes = _bound(config, "queue.buffering.max.kbytes")
         return Hold(forward, messages, kbytes * 1024)
 
     def kept(self) -> int:
@@ -144,6 +140,6 @@ class Home(NamedTuple):
         return spot_of(self.client.place, self.route.topic, route=self.route)
 
 
-def _bound(config: Mapping[str, ConfigValue], key: str, default: int) -> float:
-    number = int(float(str(config.get(key, default))))
+def _bound(config: Mapping[str, ConfigValue], key: str) -> float:
+    number = int(number_of(config, key))
     return number if number > 0 else inf

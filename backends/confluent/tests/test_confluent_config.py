@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import confluent_kafka
 import pytest
+from confluent_kafka import Consumer
 
 import kafkaroute
+from kafkaroute.backend.settings_keys import boolean_of
 from kafkaroute_confluent import ConfluentBackend
 from kafkaroute_confluent.config import native_config
 from kafkaroute_confluent.logs import LogSink, Redactor
@@ -219,3 +223,35 @@ def test_callbacks_of_the_application_are_called() -> None:
     producer.close(0)
     assert isinstance(errors[0], kafkaroute.KafkaError)
     assert errors[0].code() == kafkaroute.KafkaError._TRANSPORT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("true", "TRUE", "True", "t", "T", "1", "false", "F", "0"),
+        *("yes", "on", " true", "true ", "", "2", "tru", "no"),
+    ],
+)
+def test_booleans_are_read_as_librdkafka_reads_them(text: str) -> None:
+    settings = {"bootstrap.servers": "127.0.0.1:1", "enable.auto.commit": text, "group.id": "g"}
+    try:
+        Consumer({**settings, "log_level": 0}).close()
+    except confluent_kafka.KafkaException:
+        assert boolean_of(text) is None
+    else:
+        assert boolean_of(text) is not None
+
+
+@pytest.mark.parametrize("group", ["", " "])
+def test_a_group_without_a_name_is_refused_where_librdkafka_would_abort(group: str) -> None:
+    with pytest.raises(confluent_kafka.KafkaException, match=r"group\.id") as caught:
+        ConfluentBackend().open_consumer({**UNREACHABLE, "group.id": group}, {})
+    assert caught.value.args[0].code() == kafkaroute.KafkaError._INVALID_ARG
+
+
+@pytest.mark.parametrize("key", ["ssl.ca.location", "ssl.crl.location", "ssl.key.location"])
+def test_a_pipe_is_not_read(key: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    settings = {**UNREACHABLE, "security.protocol": "SSL", key: str(tmp_path / "pipe")}
+    with pytest.raises(kafkaroute.ConfigurationError, match=key):
+        ConfluentBackend().open_producer(settings)

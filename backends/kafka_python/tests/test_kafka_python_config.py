@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import pickle
 import re
 import socket
 from pathlib import Path
@@ -319,3 +320,12 @@ def test_credentials_must_be_complete(mechanism: str) -> None:
 def test_memory_of_a_consumer_is_bounded() -> None:
     kwargs = consumer_plan({"queued.max.messages.kbytes": 100}).kwargs
     assert kwargs["fetch_max_bytes"] == kwargs["max_partition_fetch_bytes"] == 102_400
+
+
+def test_a_refused_setting_is_what_the_bare_client_raises_too() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        producer_plan(**{"linger.ms": "ten"})
+    assert isinstance(caught.value, KafkaException)
+    assert caught.value.args[0].code() == KafkaError._INVALID_ARG
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value) == "linger.ms must be an integer, not 'ten'"

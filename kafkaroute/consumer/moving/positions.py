@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from ...backend.settings_keys import is_on, number_of
 from ...errors import KafkaException
 from ...messages import KafkaError, TopicPartition
 from ...places import Place
@@ -27,15 +28,12 @@ _RESET = "auto.offset.reset"
 #: librdkafka's names for it; the first is its default.
 _AT_END = frozenset({"largest", "latest", "end"})
 
-#: librdkafka's defaults for session.timeout.ms and max.poll.interval.ms.
-_SESSION, _POLL_INTERVAL = 45_000, 300_000
-
 _log = logging.getLogger("kafkaroute.moves")
 
 
 def auto_commits(place: Place) -> bool:
     """Whether the native consumers of `place` commit by themselves (librdkafka's default)."""
-    return str(place.config.get("enable.auto.commit", True)).lower() in {"true", "1"}
+    return is_on(place.config, "enable.auto.commit")
 
 
 def cluster_of(stage: Stage) -> str | None:
@@ -53,17 +51,12 @@ def cluster_of(stage: Stage) -> str | None:
 
 def session_seconds(place: Place) -> float:
     """After how long the group of `place` misses a member that is gone."""
-    return _seconds(place, "session.timeout.ms", _SESSION)
+    return number_of(place.config, "session.timeout.ms") / 1000
 
 
 def rebalance_seconds(place: Place) -> float:
     """How long a rebalance of the group may take; max.poll.interval.ms is its timeout (KIP-62)."""
-    return _seconds(place, "max.poll.interval.ms", _POLL_INTERVAL)
-
-
-def _seconds(place: Place, key: str, default: int) -> float:
-    value = place.config.get(key, default)
-    return float(value if isinstance(value, int | float | str) else default) / 1000
+    return number_of(place.config, "max.poll.interval.ms") / 1000
 
 
 def commit_stored(member: Member) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ...backend.settings_keys import number_of
 from ...errors import KafkarouteError
 from ...messages import KafkaError, kafka_exception
 from ..client import Client, Home
@@ -29,8 +30,6 @@ _log = logging.getLogger("kafkaroute.producer")
 _TIMEOUT = 0.5
 #: Seconds between two questions: doubled from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
-#: librdkafka's default for message.timeout.ms.
-_MESSAGE_TIMEOUT = 300_000
 
 
 class ClusterCheck:
@@ -148,7 +147,7 @@ class ClusterCheck:
 
     def _expire(self, client: Client, hold: Hold) -> None:
         """Messages get no older here than in the client's own queue (``message.timeout.ms``)."""
-        limit = float(str(client.place.config.get("message.timeout.ms", _MESSAGE_TIMEOUT))) / 1000
+        limit = number_of(client.place.config, "message.timeout.ms") / 1000
         oldest = hold.oldest()
         if not limit or oldest is None or time.time() - oldest <= limit:
             return

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kafkaroute.backend.settings_keys import ConfigValue
+from kafkaroute.backend.settings_check import unfit_setting
+from kafkaroute.backend.settings_keys import ConfigValue, boolean_of
 from kafkaroute.errors import ConfigurationError
 
-from .errors import construction_error
+from .errors import construction_error, refused_setting
 from .logs import LogSink, Redactor, SilentSink
 
 __all__ = ["check", "construct", "native_config"]
@@ -57,14 +58,18 @@ _ACTIVE = frozenset(
 
 
 def native_config(config: Mapping[str, ConfigValue], *, consumer: bool) -> dict[str, Any]:
-    """`config` without the other side's settings, and with values that librdkafka can read."""
+    """`config` without the other side's settings, and with values that librdkafka can read.
+
+    Raises ConfigurationError: a value would end or freeze the process."""
+    if (wrong := unfit_setting(config)) is not None:
+        raise refused_setting(wrong)
     foreign = _PRODUCER_ONLY if consumer else _CONSUMER_ONLY
     return {key: _value(key, value) for key, value in config.items() if key not in foreign}
 
 
 def _value(key: str, value: ConfigValue) -> Any:
     if key == _PYTHON_BOOLEAN:
-        return str(value).lower() in {"true", "t", "1"}  # as librdkafka reads booleans
+        return boolean_of(value)  # as librdkafka reads booleans
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():

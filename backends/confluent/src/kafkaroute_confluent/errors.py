@@ -6,7 +6,7 @@ from typing import Any
 
 import confluent_kafka
 
-from kafkaroute.backend.settings_keys import canonical_key
+from kafkaroute.backend.settings_keys import ALIASES
 from kafkaroute.errors import (
     ClosedError,
     ConfigurationError,
@@ -76,6 +76,11 @@ def refused(code: int, reason: str) -> ConfluentKafkaException:
     return ConfluentKafkaException(confluent_kafka.KafkaError(code, reason))
 
 
+def refused_setting(reason: str) -> Exception:
+    """The exception for a setting that no native client is made with."""
+    return ConfluentConfigurationError(confluent_kafka.KafkaError(KafkaError._INVALID_ARG, reason))
+
+
 def construction_error(error: Exception, redact: Redactor) -> Exception:
     """The exception for a client that could not be constructed, without secrets in its text."""
     native = error.args[0] if error.args else None
@@ -97,5 +102,5 @@ def construction_error(error: Exception, redact: Redactor) -> Exception:
 def _canonical_names(text: str) -> str:
     """librdkafka answers for some settings under their alias: name what the reader wrote."""
     parts: list[Any] = text.split('"')
-    parts[1::2] = [canonical_key(part) for part in parts[1::2]]
+    parts[1::2] = [ALIASES.get(part, part) for part in parts[1::2]]
     return '"'.join(parts)

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from kafkaroute.backend.settings_keys import ALIASES, ConfigValue, canonical_key
-from kafkaroute.errors import ConfigurationError, UnsupportedFeature
+from kafkaroute.backend.settings_check import unfit_setting
+from kafkaroute.backend.settings_keys import ALIASES, ConfigValue, boolean_of, canonical_key
 
+from .refusals import FeatureRefused, SettingRefused
 from .settings_table import CONFLUENT_ONLY, SETTINGS, Handling, Setting
 
 __all__ = ["Settings", "read_settings"]
 
-_TRUE = frozenset({"true", "t", "1", "yes"})
-_FALSE = frozenset({"false", "f", "0", "no"})
 _NAME = "kafka-python backend"
 
 
@@ -60,13 +59,15 @@ def read_settings(config: Mapping[str, ConfigValue], *, consumer: bool) -> Setti
         ConfigurationError: an unknown key (with the nearest known one), or a wrong value.
         UnsupportedFeature: a key that kafka-python has no equal for, not at its default.
     """
+    if (wrong := unfit_setting(config)) is not None:
+        raise SettingRefused(wrong)
     given: dict[str, Any] = {}
     for raw, value in config.items():
         key = canonical_key(raw)
         key = CONFLUENT_ONLY.get(key, key)
         setting = SETTINGS.get(key)
         if setting is None:
-            raise ConfigurationError(_unknown(raw))
+            raise SettingRefused(_unknown(raw))
         if value is None:
             continue
         typed = _convert(raw, value, setting)
@@ -74,7 +75,7 @@ def read_settings(config: Mapping[str, ConfigValue], *, consumer: bool) -> Setti
             continue
         if setting.handling is Handling.DEFAULT_ONLY and not _is_default(setting, typed):
             shown = "" if setting.kind in {"secret", "callable"} else f"={typed}"
-            raise UnsupportedFeature(f"the {_NAME} cannot honour {raw}{shown}")
+            raise FeatureRefused(f"the {_NAME} cannot honour {raw}{shown}")
         given[key] = typed
     return Settings(given)
 
@@ -96,7 +97,7 @@ def _convert(key: str, value: Any, setting: Setting) -> Any:
 
 def _callable(key: str, value: Any, setting: Setting) -> Any:
     if not callable(value) and setting.handling is Handling.HONOURED:
-        raise ConfigurationError(f"{key} must be callable")
+        raise SettingRefused(f"{key} must be callable")
     return value
 
 
@@ -107,35 +108,30 @@ def _int(key: str, value: Any, setting: Setting) -> int:
     except (TypeError, ValueError):
         exact = False
     if not exact or isinstance(value, bool):
-        raise ConfigurationError(f"{key} must be an integer, not {value!r}")
+        raise SettingRefused(f"{key} must be an integer, not {value!r}")
     if not setting.low <= number <= setting.high:
         limits = f"{setting.low} to {setting.high}"
-        raise ConfigurationError(f"{key}={number} is outside of {limits}")
+        raise SettingRefused(f"{key}={number} is outside of {limits}")
     return number
 
 
 def _bool(key: str, value: Any, _setting: Setting) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ConfigurationError(f"{key} must be true or false, not {value!r}")
+    if (read := boolean_of(value)) is None:
+        raise SettingRefused(f"{key} must be true or false, not {value!r}")
+    return read
 
 
 def _secret(key: str, value: Any, _setting: Setting) -> str:
     if isinstance(value, str | int):
         return str(value)
-    raise ConfigurationError(f"{key} must be text")
+    raise SettingRefused(f"{key} must be text")
 
 
 def _str(key: str, value: Any, setting: Setting) -> str:
     if isinstance(value, bool):
         value = str(value).lower()
     if not isinstance(value, str | int | float):
-        raise ConfigurationError(f"{key} must be text, not {type(value).__name__}")
+        raise SettingRefused(f"{key} must be text, not {type(value).__name__}")
     text = str(value).strip()
     if not setting.choices:
         return text
@@ -143,8 +139,8 @@ def _str(key: str, value: Any, setting: Setting) -> str:
         if choice.lower() == text.lower():
             return choice
     if setting.handling is Handling.HONOURED and key == "sasl.oauthbearer.method":
-        raise UnsupportedFeature(f"the {_NAME} cannot honour {key}={text}")
-    raise ConfigurationError(f"{key}={text} is none of {', '.join(setting.choices)}")
+        raise FeatureRefused(f"the {_NAME} cannot honour {key}={text}")
+    raise SettingRefused(f"{key}={text} is none of {', '.join(setting.choices)}")
 
 
 _CONVERTERS: dict[str, Callable[[str, Any, Setting], Any]] = {

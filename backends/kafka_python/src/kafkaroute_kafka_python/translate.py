@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from kafkaroute.errors import ConfigurationError, UnsupportedFeature
 from kafkaroute.messages import KafkaError, kafka_exception
 
 from .config import Settings
 from .network.sockets import socket_url
 from .network.tls import build_ssl_context
 from .partitioner import PARTITIONERS, Partitioner
+from .refusals import FeatureRefused, SettingRefused
 
 __all__ = ["ConsumerPlan", "ProducerPlan", "plan_consumer", "plan_producer"]
 
@@ -94,7 +94,7 @@ def plan_producer(settings: Settings) -> ProducerPlan:
     """
     partitioner = str(settings["partitioner"])
     if partitioner not in PARTITIONERS:
-        raise ConfigurationError(f"partitioner={partitioner} is none of {', '.join(PARTITIONERS)}")
+        raise SettingRefused(f"partitioner={partitioner} is none of {', '.join(PARTITIONERS)}")
     linger = settings.int("linger.ms")
     timeout = settings.int("message.timeout.ms") or _NEVER_MS
     if timeout <= linger:
@@ -212,7 +212,7 @@ def plan_consumer(settings: Settings) -> ConsumerPlan:
 def _servers(settings: Settings) -> str:
     servers = settings["bootstrap.servers"]
     if not servers:
-        raise ConfigurationError("bootstrap.servers is not set")
+        raise SettingRefused("bootstrap.servers is not set")
     return str(servers)
 
 
@@ -271,7 +271,7 @@ def _api_version(settings: Settings) -> tuple[int, ...] | None:
         return None
     text = str(settings["broker.version.fallback"])
     if not re.fullmatch(r"\d+(\.\d+){1,3}", text):
-        raise ConfigurationError(f"broker.version.fallback={text} is no version number")
+        raise SettingRefused(f"broker.version.fallback={text} is no version number")
     version = tuple(int(part) for part in text.split("."))
     # From 1.0 on the protocol is told apart by two numbers, before that by three.
     return version[:2] if version[0] else version[:3]
@@ -290,17 +290,15 @@ def _security(settings: Settings) -> dict[str, Any]:
 def _sasl(settings: Settings) -> dict[str, Any]:
     mechanism = str(settings["sasl.mechanisms"]).upper()
     if mechanism not in _MECHANISMS:
-        raise UnsupportedFeature(
-            f"the kafka-python backend cannot honour sasl.mechanisms={mechanism}"
-        )
+        raise FeatureRefused(f"the kafka-python backend cannot honour sasl.mechanisms={mechanism}")
     sasl: dict[str, Any] = {"sasl_mechanism": mechanism}
     if mechanism == "GSSAPI":
         if find_spec("gssapi") is None:
-            raise UnsupportedFeature("sasl.mechanisms=GSSAPI needs the Python package gssapi")
+            raise FeatureRefused("sasl.mechanisms=GSSAPI needs the Python package gssapi")
         sasl["sasl_kerberos_service_name"] = settings["sasl.kerberos.service.name"]
     elif mechanism == "OAUTHBEARER":
         if not callable(settings["oauth_cb"]):
-            raise UnsupportedFeature(
+            raise FeatureRefused(
                 "sasl.mechanisms=OAUTHBEARER needs oauth_cb with the kafka-python backend"
             )
         from .network.oauth import CallbackTokenProvider
@@ -327,7 +325,7 @@ def _secrets(settings: Settings) -> tuple[str | None, ...]:
 def _acks(settings: Settings) -> int:
     text = str(settings["acks"]).lower()
     if text not in _ACKS:
-        raise ConfigurationError(f"acks={text} is none of all, -1, 0, 1")
+        raise SettingRefused(f"acks={text} is none of all, -1, 0, 1")
     return _ACKS[text]
 
 
@@ -337,7 +335,7 @@ def _compression(settings: Settings) -> str | None:
         return None
     package = _CODECS.get(codec)
     if package is not None and find_spec(package) is None:
-        raise UnsupportedFeature(f"compression.type={codec} needs a Python package for {package}")
+        raise FeatureRefused(f"compression.type={codec} needs a Python package for {package}")
     return codec
 
 
@@ -374,11 +372,11 @@ def _strategies(settings: Settings) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if name not in _STRATEGIES:
-            raise ConfigurationError(
+            raise SettingRefused(
                 f"partition.assignment.strategy={name} is none of {', '.join(sorted(_STRATEGIES))}"
             )
     if not names:
-        raise ConfigurationError("partition.assignment.strategy is empty")
+        raise SettingRefused("partition.assignment.strategy is empty")
     if "cooperative-sticky" in names and len(names) > 1:
         raise kafka_exception(
             KafkaError._CONFLICT,

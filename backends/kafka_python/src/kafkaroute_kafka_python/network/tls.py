@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kafkaroute.errors import ConfigurationError, UnsupportedFeature
+from ..refusals import FeatureRefused, SettingRefused
 
 __all__ = ["build_ssl_context"]
 
@@ -44,7 +44,7 @@ def _named(key: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, TypeError) as exc:  # an SSLError is an OSError
         reason = getattr(exc, "reason", None) or getattr(exc, "strerror", None)
-        raise ConfigurationError(f"{key} cannot be used: {reason or type(exc).__name__}") from None
+        raise SettingRefused(f"{key} cannot be used: {reason or type(exc).__name__}") from None
 
 
 def _load_authorities(context: ssl.SSLContext, settings: Mapping[str, Any]) -> None:
@@ -72,10 +72,10 @@ def _load_own_certificate(context: ssl.SSLContext, settings: Mapping[str, Any]) 
     password = settings.get("ssl.key.password") or ""
     if not (certificate or certificate_pem):
         if key or key_pem:
-            raise ConfigurationError("ssl.key.* is set without ssl.certificate.*")
+            raise SettingRefused("ssl.key.* is set without ssl.certificate.*")
         return
     if not (key or key_pem):
-        raise UnsupportedFeature("ssl.certificate.* without ssl.key.* is of no use")
+        raise FeatureRefused("ssl.certificate.* without ssl.key.* is of no use")
     with (
         tempfile.TemporaryDirectory(prefix="kafkaroute-tls-") as folder,
         _named("ssl.key / ssl.certificate"),
