@@ -10,9 +10,12 @@
     │   ├── CatalogAnswerInvalid             an answer that is no route
     │   └── ChannelNotFound (LookupError)    no rule or no entry for this channel
     ├── RouteRejected                        the answer sets what the policy forbids
-    ├── BackendError
-    │   ├── BackendNotFound (LookupError)    no such plug-in installed
-    │   └── BackendBroken                    the plug-in is installed but does not load
+    ├── PluginError                          a plug-in could not be had
+    │   ├── PluginNotFound (LookupError)     no such plug-in installed
+    │   │   └── BackendNotFound              … where it was to be a backend
+    │   ├── PluginBroken                     the plug-in is installed but does not load
+    │   │   └── BackendBroken                … a backend
+    │   └── BackendError                     either, of a backend
     ├── ClosedError (RuntimeError)           used after close()
     └── KafkaException                       a Kafka client reported a KafkaError
 
@@ -39,8 +42,12 @@ __all__ = [
     "ConfigurationError",
     "KafkaException",
     "KafkarouteError",
+    "PluginBroken",
+    "PluginError",
+    "PluginNotFound",
     "RouteRejected",
     "UnsupportedFeature",
+    "is_revoked",
 ]
 
 
@@ -90,16 +97,28 @@ class RouteRejected(KafkarouteError):
     """The route sets something that the application's policy forbids."""
 
 
-class BackendError(KafkarouteError):
-    """A backend plug-in could not be had."""
+class PluginError(KafkarouteError):
+    """A plug-in (a backend, a catalog, a store of secrets) could not be had."""
 
 
-class BackendNotFound(BackendError, LookupError):
-    """No installed distribution provides the backend (or the catalog scheme)."""
+class PluginNotFound(PluginError, LookupError):
+    """No installed distribution provides it; the text lists what is installed."""
 
 
-class BackendBroken(BackendError):
-    """A plug-in is installed but cannot be used; names its distribution and the cause."""
+class PluginBroken(PluginError):
+    """It is installed but cannot be used; names its distribution and the cause."""
+
+
+class BackendError(PluginError):
+    """A backend could not be had."""
+
+
+class BackendNotFound(BackendError, PluginNotFound):
+    """No installed distribution provides the backend."""
+
+
+class BackendBroken(BackendError, PluginBroken):
+    """The backend is installed but cannot be used; names its distribution and the cause."""
 
 
 class ClosedError(KafkarouteError, RuntimeError):

@@ -9,19 +9,17 @@ from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 from typing import Any
 
-from .errors import BackendBroken, BackendNotFound
+from .errors import BackendBroken, BackendNotFound, PluginBroken, PluginNotFound
 
-__all__ = ["BACKENDS", "CATALOGS", "SECRETS", "Plugin", "installed", "load_plugin"]
+__all__ = ["BACKENDS", "BUILT_IN", "CATALOGS", "SECRETS", "Plugin", "installed", "load_plugin"]
 
 BACKENDS = "kafkaroute.backends"
 CATALOGS = "kafkaroute.catalogs"
 SECRETS = "kafkaroute.secrets"
 
-#: Built-in plug-ins that are distributions of their own: name → extra of kafkaroute.
-_EXTRAS = {
-    (BACKENDS, "confluent-kafka"): "confluent",
-    (BACKENDS, "kafka-python"): "kafka-python",
-}
+#: Built-in backends, which are distributions of their own: name → extra of kafkaroute. The first is
+#: taken where several backends are installed and none is configured.
+BUILT_IN = {"confluent-kafka": "confluent", "kafka-python": "kafka-python"}
 _KINDS = {BACKENDS: "backend", CATALOGS: "catalog scheme", SECRETS: "secret store"}
 _loading = Lock()
 
@@ -52,18 +50,22 @@ def _plugin(entry: EntryPoint) -> Plugin:
     )
 
 
+def _broken(group: str) -> type[PluginBroken]:
+    return BackendBroken if group == BACKENDS else PluginBroken
+
+
 def _the_one(group: str, name: str) -> EntryPoint:
     kind = _KINDS.get(group, "plug-in")
     candidates = list(entry_points(group=group, name=name))
     if not candidates:
         names = ", ".join(sorted({plugin.name for plugin in installed(group)})) or "none"
         text = f"no {kind} {name!r} is installed; installed: {names}"
-        if extra := _EXTRAS.get((group, name)):
+        if group == BACKENDS and (extra := BUILT_IN.get(name)):
             text += f". Install it with: pip install {shlex.quote(f'kafkaroute[{extra}]')}"
-        raise BackendNotFound(text)
+        raise (BackendNotFound if group == BACKENDS else PluginNotFound)(text)
     if len({entry.value for entry in candidates}) > 1:
         owners = ", ".join(sorted({_owner(entry) for entry in candidates}))
-        raise BackendBroken(
+        raise _broken(group)(
             f"{kind} {name!r} is provided more than once: {owners}; uninstall all but one"
         )
     return candidates[0]
@@ -89,7 +91,7 @@ def _load(group: str, name: str) -> Any:
 
     def refuse(_manager: object, _entry: object, error: BaseException) -> None:
         # Without this stevedore logs the cause and goes on with nothing.
-        raise BackendBroken(
+        raise _broken(group)(
             f"{_KINDS.get(group, 'plug-in')} {name!r} of {_owner(entry)} "
             f"({entry.value}) does not load: {type(error).__name__}: {error}"
         ) from error
@@ -105,8 +107,9 @@ def load_plugin(group: str, name: str) -> Any:
     """Import the plug-in `name` of the entry-point group `group` and return it (once a process).
 
     Raises:
-        BackendNotFound: not installed; lists what is, and how to install a built-in one.
-        BackendBroken: it does not import, or two distributions provide it.
+        PluginNotFound: not installed; lists what is, and how to install a built-in one.
+        PluginBroken: it does not import, or two distributions provide it.
+            Of a backend: BackendNotFound and BackendBroken.
     """
     with _loading:
         return _load(group, name)

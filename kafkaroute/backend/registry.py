@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 from ..errors import BackendBroken, ConfigurationError
-from ..plugins import BACKENDS, installed, load_plugin
+from ..plugins import BACKENDS, BUILT_IN, installed, load_plugin
 from .contract import CONTRACT_VERSION, Backend
 
 __all__ = ["choose_backend", "get_backend"]
@@ -15,22 +15,22 @@ _lock = Lock()
 
 
 def choose_backend(name: str | None) -> str:
-    """The backend's name: the configured one, or the only one installed.
+    """The backend's name: the configured one, else the only one installed, else the one that
+    :data:`kafkaroute.plugins.BUILT_IN` prefers.
 
     Raises:
-        ConfigurationError: none is configured, and not exactly one is installed.
+        ConfigurationError: none is configured, and none or several others are installed.
     """
     if name:
         return name
     names = sorted({plugin.name for plugin in installed(BACKENDS)})
     if len(names) == 1:
         return names[0]
-    if "confluent-kafka" in names:
-        return "confluent-kafka"
+    if (preferred := next(iter(BUILT_IN))) in names:
+        return preferred
     if not names:
-        raise ConfigurationError(
-            "no backend is installed: pip install 'kafkaroute[confluent]' or 'kafkaroute[kafka-python]'"
-        )
+        extras = " or ".join(f"'kafkaroute[{extra}]'" for extra in BUILT_IN.values())
+        raise ConfigurationError(f"no backend is installed: pip install {extras}")
     raise ConfigurationError(
         f"choose a backend (setting 'backend' or KAFKAROUTE_BACKEND): {', '.join(names)}"
     )

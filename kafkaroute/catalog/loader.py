@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import BackendBroken, ConfigurationError
+from ..errors import ConfigurationError, PluginBroken
 from ..plugins import CATALOGS, load_plugin
 from .contract import Catalog
 
@@ -19,17 +19,21 @@ def open_catalog(settings: Settings) -> Catalog:
 
     Raises:
         ConfigurationError: the URI has no scheme, or the catalog refuses a setting.
-        BackendNotFound: no plug-in of the group ``kafkaroute.catalogs`` has the scheme's name.
-        BackendBroken: the plug-in does not load, or is no Catalog.
+        PluginNotFound: no plug-in of the group ``kafkaroute.catalogs`` has the scheme's name.
+        PluginBroken: the plug-in does not load, or is no Catalog.
     """
-    scheme, colon, _ = settings.service_gateway_uri.partition(":")
+    scheme, colon, rest = settings.service_gateway_uri.partition(":")
     if not colon or not scheme:
         raise ConfigurationError(
             "service_gateway_uri has no scheme: expected http://…, https://… or file:…"
         )
+    if rest[:1].isdigit():  # a port: no address of a catalog begins like that behind its scheme
+        raise ConfigurationError(
+            f"service_gateway_uri has no scheme: write http://{settings.service_gateway_uri} or https://…"
+        )
     kind = load_plugin(CATALOGS, scheme.lower())
     if not (isinstance(kind, type) and issubclass(kind, Catalog)):
-        raise BackendBroken(
+        raise PluginBroken(
             f"the plug-in for catalog scheme {scheme!r} is no subclass of "
             f"{Catalog.__module__}.{Catalog.__qualname__}"
         )

@@ -11,7 +11,13 @@ import textwrap
 
 import pytest
 
-from kafkaroute import BackendBroken, BackendNotFound, ConfigurationError
+from kafkaroute import (
+    BackendBroken,
+    BackendNotFound,
+    ConfigurationError,
+    PluginBroken,
+    PluginNotFound,
+)
 from kafkaroute.backend.contract import CONTRACT_VERSION
 from kafkaroute.backend.registry import choose_backend, get_backend
 from kafkaroute.catalog.loader import open_catalog
@@ -268,7 +274,17 @@ def test_a_third_partys_catalog(site, name):
 
 def test_unknown_catalog_scheme():
     settings = Settings.from_dict({"service_gateway_uri": "gopher://catalog"})
-    with pytest.raises(BackendNotFound, match=r"no catalog scheme 'gopher'.*http"):
+    with pytest.raises(PluginNotFound, match=r"no catalog scheme 'gopher'.*http") as caught:
+        open_catalog(settings)
+    assert not isinstance(caught.value, BackendNotFound)
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:8080/kafka", "localhost:8080", "catalog.example.com:1"]
+)
+def test_an_address_without_a_scheme_is_told_what_to_write(address):
+    settings = Settings.from_dict({"service_gateway_uri": address})
+    with pytest.raises(ConfigurationError, match=f"write http://{address}"):
         open_catalog(settings)
 
 
@@ -276,7 +292,7 @@ def test_not_a_catalog(site, name):
     scheme = name.replace("-", "")
     site.install("acme-odd", "class Plugin: pass", name=scheme, group=CATALOGS)
     settings = Settings.from_dict({"service_gateway_uri": f"{scheme}://anything"})
-    with pytest.raises(BackendBroken, match=f"{scheme}.*no subclass"):
+    with pytest.raises(PluginBroken, match=f"{scheme}.*no subclass"):
         open_catalog(settings)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
-from ...errors import BackendError
+from ...errors import PluginError
 from ...plugins import SECRETS, installed, load_plugin
 from .cache import SecretCache
 from .stores import SecretStore, SecretUnavailable
@@ -36,7 +36,7 @@ def reference_problem(value: str) -> str | None:
         return f"unknown secret store {name!r}; known: {', '.join(_known())}"
     try:
         _store(name).split(rest)
-    except (ValueError, BackendError) as error:
+    except (ValueError, PluginError) as error:
         return str(error)
     return None
 

@@ -19,10 +19,10 @@ from kafkaroute.messages import KafkaError, accept_native
 from .logs import Redactor
 
 __all__ = [
+    "NATIVE_FAILURES",
     "ConfluentConfigurationError",
     "ConfluentKafkaException",
     "ConfluentUnsupportedFeature",
-    "NATIVE_FAILURES",
     "construction_error",
     "refused",
     "translated",

@@ -12,7 +12,7 @@ import warnings
 
 import pytest
 
-from kafkaroute.errors import BackendBroken
+from kafkaroute.errors import PluginBroken
 from kafkaroute.rules.check import check_rules
 from kafkaroute.rules.secrets import cache as secret_cache
 from kafkaroute.rules.secrets import refs as secret_refs
@@ -317,6 +317,6 @@ def test_a_store_of_somebody_else(monkeypatch):
     assert resolve_reference("{vault://theirs/x}") == "of x"
     also_theirs(ImportError("no such module"))
     assert "secret store 'theirs'" in reference_problem("{vault://theirs/x}")
-    with pytest.raises(BackendBroken):
+    with pytest.raises(PluginBroken):
         plugins.load_plugin("kafkaroute.secrets", "theirs")
     plugins._load.cache_clear()
