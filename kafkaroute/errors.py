@@ -26,7 +26,7 @@ queue is full) is the built-in one, as in confluent-kafka.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "BackendBroken",
@@ -79,6 +79,11 @@ class CatalogUnavailable(CatalogError):
     """
 
     retry_after: float | None = None
+
+    def retry_in(self, seconds: float | None) -> Self:
+        """This error, of a catalog that asks to be left alone for so long."""
+        self.retry_after = seconds
+        return self
 
 
 class CatalogUnauthorized(CatalogError):

@@ -72,6 +72,14 @@ class Member:
         self.joined: set[str] = set()
         self.idle_until = 0.0
 
+    def settle(self, *, settled: bool) -> None:
+        """Whether the group has said what this member's share is."""
+        self.settled = settled
+
+    def subscribes_to(self, topics: Sequence[str]) -> None:
+        """What the native consumer is subscribed to from now on."""
+        self.subscribed = list(topics)
+
     def serve(self, routes: Iterable[Route]) -> None:
         """Read exactly these routes from now on, beside what is held and watched."""
         self.read({route.channel: route.topic for route in routes})
@@ -177,6 +185,15 @@ class Members:
         self.successors: dict[object, object] = {}
         #: While something moves: (channel, partition) → the place and topic that delivered last.
         self.delivered: dict[tuple[str, int], tuple[object, str]] = {}
+
+    def keep(self, members: Iterable[Member]) -> None:
+        """These are all, from now on. The tuple is replaced, not changed: poll() compares it."""
+        self.all = tuple(members)
+
+    def add(self, member: Member) -> None:
+        """`member` is one of them, if it is not yet."""
+        if member not in self.all:
+            self.all = (*self.all, member)
 
     def replaced(self, old: object, new: object) -> None:
         """What was read at `old` is read at `new` from now on, by other settings."""

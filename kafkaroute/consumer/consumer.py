@@ -20,9 +20,7 @@ from ..router import Router
 from ..settings import Settings
 from .clients import Member
 from .fair_lock import Turns
-from .moving.positions import commit_stored
-from .moving.starts import unfinished_routes
-from .moving_calls import MovingCalls, RebalanceCallback
+from .moving_calls import MovingCalls, RebalanceCallback, commit_stored, unfinished_routes
 from .offsets import OffsetCalls
 from .partitions import PartitionCalls
 from .pauses import MOVING
@@ -100,7 +98,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             for member, topics in members.items():
                 self._read(member, topics)
                 self._subscribe_natively(member, member.wanted())
-            self._members.all = tuple(members)
+            self._members.keep(members)
             self._subscription = (wanted, on_assign, on_revoke, on_lost)
             self._set_out(routes, chains)
             self._moving = self._moving or self._patterns.active
@@ -122,7 +120,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             _log.warning("what patterns stand for is not read yet: %s", error)
             self._patterns.look_again()
         except BaseException:  # a callback of the application
-            self._patterns.changed = True
+            self._patterns.look_later()
             raise
 
     def _follow_patterns(self, wanted: Sequence[str]) -> None:
@@ -139,7 +137,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
                 commit_stored(member)
         self._moves.drop(self._moves.ways.keys() - now.keys())
         self._part(keep=list(members))
-        self._members.all = tuple(one for one in self._members.all if one in members)
+        self._members.keep(one for one in self._members.all if one in members)
         for member, topics in members.items():
             self._read(member, topics)
             self.join(member)
@@ -204,7 +202,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             self._moves.drop(self._moves.ways)
             for member in self._members.all:
                 member.client.unsubscribe()
-                member.subscribed = []
+                member.subscribes_to([])
 
     def _part(self, keep: Sequence[Member]) -> None:
         """Close the members that no channel needs any more."""
@@ -343,7 +341,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             for closer in self._closers:
                 closer.join(max(0.0, patience - time.monotonic()))
             self._closed = True
-            self._members.all = ()
+            self._members.keep(())
             self._router.forget_all()
             self._router.close()
             if failure is not None:
@@ -364,7 +362,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         """The child joins the group as a member of its own when it first polls."""
         self._turns = Turns()
         self._stash = []
-        self._members.all = ()
+        self._members.keep(())
         self._rebalancing = None
         self._news.clear()
         self._closers = []

@@ -20,7 +20,8 @@ from ..router import Router
 from .clients import Member
 from .moving.awaiting import held_by_others
 from .moving.machine import ConsumerMoves
-from .moving.positions import auto_commits
+from .moving.positions import auto_commits, commit_stored
+from .moving.starts import unfinished_routes
 from .patterns import Patterns
 from .pauses import Why
 from .polling import FairPoll, WatchedPoll
@@ -28,7 +29,7 @@ from .rebalances import Rebalance
 from .revoked import Refusals
 from .state import ConsumerState
 
-__all__ = ["MovingCalls", "RebalanceCallback"]
+__all__ = ["MovingCalls", "RebalanceCallback", "commit_stored", "unfinished_routes"]
 
 _log = logging.getLogger("kafkaroute.consumer")
 
@@ -51,7 +52,7 @@ class MovingCalls(ConsumerState):
         self._callbacks: tuple[RebalanceCallback | None, ...] = (None, None, None)
         self._moves = ConsumerMoves(router, self._members, self)
         self._patterns = Patterns(router, self._members)
-        self._moves.beginnings.channels = self._patterns.appeared
+        self._moves.beginnings.expect(self._patterns.appeared)
         settings = router.settings
         self._refusals = Refusals(router.cache, self._members, settings.on_revoked)
         self._closers: list[threading.Thread] = []
@@ -161,8 +162,7 @@ class MovingCalls(ConsumerState):
 
     def join(self, member: Member) -> None:
         """Subscribe the native consumer to what the member wants now; it is polled from now on."""
-        if member not in self._members.all:
-            self._members.all = (*self._members.all, member)
+        self._members.add(member)
         if (wanted := member.wanted()) != member.subscribed:
             self._subscribe_natively(member, wanted)
 
@@ -176,9 +176,9 @@ class MovingCalls(ConsumerState):
             try:
                 member.client.close()  # with callbacks of the application
             finally:
-                self._members.all = others
+                self._members.keep(others)
             return
-        self._members.all = others
+        self._members.keep(others)
         # A daemon: close() waits for it, but the end of the process not for a dead cluster.
         closer = threading.Thread(
             target=_close, args=(member,), name="kafkaroute-close", daemon=True
@@ -218,7 +218,7 @@ class MovingCalls(ConsumerState):
             self._bound(self._revoked, member),
             self._bound(self._lost, member),
         )
-        member.subscribed = list(topics)
+        member.subscribes_to(topics)
 
     @staticmethod
     def _bound(
@@ -234,7 +234,7 @@ class MovingCalls(ConsumerState):
         return bound
 
     def _assigned(self, member: Member, partitions: list[TopicPartition]) -> None:
-        member.settled = True
+        member.settle(settled=True)
         kept = self._moves.gate.came(member, partitions)
         kept += [(one, Why.AWAITED) for one in self._held_by_others(member, partitions)]
         kept += [(one, Why.REFUSED) for one in self._refusals.came(partitions, member.topics)]
@@ -297,7 +297,7 @@ class MovingCalls(ConsumerState):
     ) -> None:
         if member not in self._members.all:
             return  # closed behind, after its move
-        member.settled = _is_cooperative(member)  # else the group gives all shares anew
+        member.settle(settled=_is_cooperative(member))  # else the group gives all shares anew
         self._moves.gate.went(member, partitions)
         context = Rebalance(member, [one for one in partitions if one.topic in member.hidden])
         if shown := member.shown(partitions):

@@ -91,8 +91,7 @@ class PartitionCalls(ConsumerState):
     def _adopt_route(self, route: Route) -> Member:
         member = self._router.client(self._router.place(route))
         member.adopt(route)
-        if member not in self._members.all:
-            self._members.all = (*self._members.all, member)
+        self._members.add(member)
         return member
 
     def assignment(self) -> list[TopicPartition]:

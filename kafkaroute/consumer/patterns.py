@@ -52,6 +52,10 @@ class Patterns:
         if channel in self._under:
             self.changed = True
 
+    def look_later(self) -> None:
+        """What a pattern stands for has changed, and nobody has acted on it yet."""
+        self.changed = True
+
     def routes(self, wanted: Iterable[str]) -> list[Route]:
         """The routes of the channels in `wanted`, patterns replaced by those under them.
 

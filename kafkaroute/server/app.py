@@ -151,7 +151,7 @@ class CatalogApp:
         endpoint, handler = self._routes.find(request)
         if request.method not in {"GET", "HEAD"}:
             request.check_origin()
-        request.body = await request.read_body()
+        await request.read_body()
         if endpoint.access is not Access.ANYONE:
             request.identity = await self._authenticator.identify(request, self._state())
             if request.identity is None:

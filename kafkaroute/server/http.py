@@ -161,6 +161,7 @@ class Request:
             raise Refused(late) from None
         if len(body) > limit:
             raise Refused(too_large)
+        self.body = body
         return body
 
     async def _whole_body(self, limit: int) -> bytes:

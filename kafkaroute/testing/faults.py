@@ -6,15 +6,12 @@ import gzip
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .catalog_stub import StubHandler
-
-__all__ = ["Fault", "misbehave"]
+__all__ = ["Fault", "Misbehaving", "misbehave"]
 
 #: Size of the endless answers, in bytes (a full disk image rather than a route).
 HUGE = 200_000_000
@@ -59,6 +56,33 @@ class Fault(Enum):
     NOT_UTF8 = "200 with bytes that are no UTF-8"
 
 
+class _Stub(Protocol):
+    """What faults read of the catalog's stub."""
+
+    redirect_to: str
+    retry_after: str | None
+
+    def current_fault(self) -> Fault | None: ...
+
+
+class Misbehaving(Protocol):
+    """One connection of the stub, as far as faults use it."""
+
+    close_connection: bool
+    connection: socket.socket
+    record: Any
+    wfile: Any
+
+    @property
+    def stub(self) -> _Stub: ...
+
+    def answer(self, status: int, body: Mapping[str, Any], head: Mapping[str, str]) -> None: ...
+
+    def answer_bytes(self, status: int, body: bytes, head: Mapping[str, str]) -> None: ...
+
+    def send_head(self, status: int, head: Mapping[str, str]) -> None: ...
+
+
 _STATUSES: dict[Fault, tuple[int, str]] = {
     Fault.STATUS_400: (400, "config_profile and channel query parameters are required"),
     Fault.UNAUTHORIZED: (401, "Unauthorized"),
@@ -91,7 +115,7 @@ def _bomb() -> bytes:
     return member * 20  # a gzip file may be several in a row
 
 
-def _trickle(handler: StubHandler, fault: Fault) -> None:
+def _trickle(handler: Misbehaving, fault: Fault) -> None:
     if fault is Fault.TRICKLE:
         handler.send_head(200, {"Content-Type": "application/json", "Content-Length": "100000"})
         piece = b" "
@@ -103,7 +127,7 @@ def _trickle(handler: StubHandler, fault: Fault) -> None:
         time.sleep(TRICKLE_PAUSE)
 
 
-def _hang(handler: StubHandler, fault: Fault) -> None:
+def _hang(handler: Misbehaving, fault: Fault) -> None:
     if fault is Fault.HANG_MID_BODY:
         handler.send_head(200, {"Content-Type": "application/json", "Content-Length": "1000"})
         handler.wfile.write(b'{"connection": ')
@@ -117,7 +141,7 @@ def _hang(handler: StubHandler, fault: Fault) -> None:
             continue
 
 
-def _huge(handler: StubHandler, fault: Fault) -> None:
+def _huge(handler: Misbehaving, fault: Fault) -> None:
     head = {"Content-Type": "application/json"}
     if fault is Fault.HUGE_DECLARED:
         head["Content-Length"] = str(HUGE)
@@ -127,21 +151,21 @@ def _huge(handler: StubHandler, fault: Fault) -> None:
         handler.wfile.write(block)
 
 
-def _drop(handler: StubHandler, fault: Fault) -> None:
+def _drop(handler: Misbehaving, fault: Fault) -> None:
     if fault is Fault.DROP_MID_BODY:
         handler.send_head(200, {"Content-Type": "application/json", "Content-Length": "1000"})
         handler.wfile.write(b'{"connection": {')
 
 
-def _not_http(handler: StubHandler, fault: Fault) -> None:
+def _not_http(handler: Misbehaving, fault: Fault) -> None:
     handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
-def _redirect(handler: StubHandler, fault: Fault) -> None:
+def _redirect(handler: Misbehaving, fault: Fault) -> None:
     handler.answer(302, {"message": "moved"}, {"Location": handler.stub.redirect_to})
 
 
-_ACTIONS: dict[Fault, Callable[[StubHandler, Fault], None]] = {
+_ACTIONS: dict[Fault, Callable[[Misbehaving, Fault], None]] = {
     Fault.TRICKLE: _trickle,
     Fault.TRICKLE_HEADERS: _trickle,
     Fault.HANG: _hang,
@@ -155,7 +179,7 @@ _ACTIONS: dict[Fault, Callable[[StubHandler, Fault], None]] = {
 }
 
 
-def misbehave(handler: StubHandler, fault: Fault) -> None:
+def misbehave(handler: Misbehaving, fault: Fault) -> None:
     """Carry `fault` out on one request; the connection is closed after the rough ones."""
     if fault in _ACTIONS:
         handler.close_connection = True

@@ -93,6 +93,11 @@ class Certificate:
     marks: list[Mark] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def conclude(self, *, rescued: int, unexplained: int, slowest: float) -> None:
+        """What members and producers told of the counts."""
+        self.rescued, self.slowest = rescued, slowest
+        self.unexplained += unexplained
+
     @property
     def duplicated(self) -> int:
         return self.written_twice + self.read_again

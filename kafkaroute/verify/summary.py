@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from .certificate import Certificate, Mark
 from .counting import GroupCount, Pause, ProducerRecord, by_time, count_group
+from .load import Load
 from .payload import key_range
+from .process import Worker
 from .readings import read_batches
-
-if TYPE_CHECKING:
-    from .process import Worker
-    from .run import MoveRun
 
 __all__ = ["summarize"]
 
 
-def summarize(run: MoveRun, stopped: float) -> Certificate:
+class FinishedRun(Protocol):
+    """What is counted of a run (see :class:`.run.MoveRun`)."""
+
+    channels: list[str]
+    load: Load
+    marks: list[Mark]
+    members: list[list[Worker]]
+    news: list[tuple[Worker, dict[str, Any]]]
+    producers: list[Worker]
+    rate: float
+    started: float
+    title: str
+
+    def file_of(self, name: str, kind: str) -> Path: ...
+
+
+def summarize(run: FinishedRun, stopped: float) -> Certificate:
     """Count what `run`, whose load was stopped at `stopped`, left behind."""
     records = [_record(run, worker) for worker in run.producers]
     partitions = (run.producers[0].ready or {})["partitions"]
@@ -37,7 +52,7 @@ def summarize(run: MoveRun, stopped: float) -> Certificate:
     return _certificate(run, stopped, records, groups)
 
 
-def _record(run: MoveRun, worker: Worker) -> ProducerRecord:
+def _record(run: FinishedRun, worker: Worker) -> ProducerRecord:
     done = worker.done or {}
     seconds, at = done["pause"]
     return ProducerRecord(
@@ -49,7 +64,7 @@ def _record(run: MoveRun, worker: Worker) -> ProducerRecord:
     )
 
 
-def _places(run: MoveRun, members: list[Worker]) -> list[list[int]]:
+def _places(run: FinishedRun, members: list[Worker]) -> list[list[int]]:
     """For each member the run's number of each of its places."""
     names: dict[str, int] = {}
     found: list[list[int]] = [[] for _ in members]
@@ -62,7 +77,7 @@ def _places(run: MoveRun, members: list[Worker]) -> list[list[int]]:
 
 
 def _certificate(
-    run: MoveRun, stopped: float, records: list[ProducerRecord], groups: list[GroupCount]
+    run: FinishedRun, stopped: float, records: list[ProducerRecord], groups: list[GroupCount]
 ) -> Certificate:
     began = run.started
     backend = run.producers[0].ready or {}
@@ -129,7 +144,7 @@ def _sum_bins(producers: list[Worker]) -> dict[int, int]:
     return dict(sorted(total.items()))
 
 
-def _marks(run: MoveRun) -> list[Mark]:
+def _marks(run: FinishedRun) -> list[Mark]:
     lanes = {"produce": "producer", "consume": "consumer"}
     return [
         Mark(
@@ -144,15 +159,16 @@ def _marks(run: MoveRun) -> list[Mark]:
     ]
 
 
-def _say_what_else(found: Certificate, run: MoveRun, groups: list[GroupCount]) -> None:
+def _say_what_else(found: Certificate, run: FinishedRun, groups: list[GroupCount]) -> None:
     changes = [said for _, said in run.news if said["is"] == "change"]
-    found.rescued = sum(said["count"] or 0 for said in changes if said["phase"] == "rescued")
-    if found.written_twice > found.rescued * len(groups):
-        found.unexplained += found.written_twice - found.rescued * len(groups)
+    rescued = sum(said["count"] or 0 for said in changes if said["phase"] == "rescued")
+    unexplained = max(0, found.written_twice - rescued * len(groups))
     restless = _restless(run)
     for group, members in zip(groups, run.members, strict=True):
         if group.read_again and not any(member in restless for member in members):
-            found.unexplained += group.read_again
+            unexplained += group.read_again
+    slowest = [(m.done or {}).get("slowest", 0.0) for members in run.members for m in members]
+    found.conclude(rescued=rescued, unexplained=unexplained, slowest=max(slowest, default=0.0))
     told = sum(said["count"] or 0 for said in changes if said["phase"] == "late arrival")
     if told != found.late:
         found.notes.append(f"late: {found.late} counted, {told} told by events")
@@ -160,11 +176,8 @@ def _say_what_else(found: Certificate, run: MoveRun, groups: list[GroupCount]) -
         _say_of_group(number, group, found)
     for worker in [*run.producers, *(member for group in run.members for member in group)]:
         _say_of(worker, found)
-    for members in run.members:
-        slowest = [(member.done or {}).get("slowest", 0.0) for member in members]
-        found.slowest = max(found.slowest, *slowest)
     unread = [said["text"] for said in changes if said["phase"] in {"unread", "uncommitted"}]
-    found.notes += sorted(set(unread))
+    found.notes.extend(sorted(set(unread)))
 
 
 def _say_of_group(number: int, group: GroupCount, found: Certificate) -> None:
@@ -190,7 +203,7 @@ def _say_of(worker: Worker, found: Certificate) -> None:
         found.notes.append(f"{worker.name} took {done['closing']:.1f} s to close")
 
 
-def _restless(run: MoveRun) -> set[Worker]:
+def _restless(run: FinishedRun) -> set[Worker]:
     """Members for which it is usual that what they had read is read again: they were killed, lost
     partitions, gave some up without having committed all, or could not commit."""
     found = {

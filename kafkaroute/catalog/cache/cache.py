@@ -159,13 +159,12 @@ class RouteCache(Watchable):
         now = self._clock()
         entry = self._entries.get(channel)
         if entry is not None and self._usable(entry):
-            entry.named = True
-            return entry.route
+            return entry.ask_for()
         if (error := self._errors.get(channel, now)) is not None:
             raise fresh_copy(error)
         if entry is not None and entry.expired and entry.error is not None:
             # Who had a route until now does not wait for the catalog: it is asked in the background.
-            self._health.quiet_until = float("-inf")
+            self._health.ask_now()
             self._errors.keep(channel, entry.error, now, 1.0)
             if channel not in self._flights:
                 self._schedule(channel, entry, now)
@@ -185,9 +184,9 @@ class RouteCache(Watchable):
         with self._lock:
             self._wake()
             self._errors.drop(channel)
-            self._health.quiet_until = float("-inf")
+            self._health.ask_now()
             if (flight := self._flights.get(channel)) is not None:
-                flight.again = True
+                flight.ask_again()
             elif (entry := self._entries.get(channel)) is not None:
                 self._schedule(channel, entry, self._clock())
 
@@ -197,9 +196,9 @@ class RouteCache(Watchable):
         with self._lock:
             self._errors.drop(channel)
             if (entry := self._entries.get(channel)) is not None:
-                entry.confirmed, entry.expired = float("-inf"), False
+                entry.invalidate()
             if (flight := self._flights.get(channel)) is not None:
-                flight.again = flight.outdated = True
+                flight.ask_again(outdated=True)
 
     def forget(self, channel: str) -> None:
         """Nobody needs the channel any more: drop it, and stop refreshing it."""
@@ -212,7 +211,7 @@ class RouteCache(Watchable):
         if (entry := self._entries.pop(channel, None)) is not None:
             self._listeners.later(*self._health.cleared(channel, entry.error))
         if (flight := self._flights.get(channel)) is not None:
-            flight.unwanted = True
+            flight.drop()
 
     def is_due(self, channel: str, due: float) -> bool:
         """Whether `due` is when the channel is to be refreshed. Called by :class:`Rounds`."""
@@ -229,7 +228,7 @@ class RouteCache(Watchable):
         self._fly(Channel.parse(channel), flight)
 
     def _schedule(self, channel: str, entry: Entry, due: float) -> None:
-        entry.due = due
+        entry.plan(due)
         self._rounds.plan(channel, due)
 
     # --- one question -------------------------------------------------------------------------
@@ -248,12 +247,10 @@ class RouteCache(Watchable):
             with self._lock:
                 del self._flights[channel.uri]
                 try:
-                    if not isinstance(answer, Exception):
-                        flight.route = self._land(channel.uri, answer, started, flight)
-                    elif (stale := self._land_error(channel.uri, answer)) is not None:
-                        flight.route = stale
+                    if isinstance(answer, Exception):
+                        flight.land(self._land_error(channel.uri, answer) or answer)
                     else:
-                        flight.error = answer
+                        flight.land(self._land(channel.uri, answer, started, flight))
                 finally:
                     flight.done.set()
             self._listeners.deliver()
@@ -268,16 +265,15 @@ class RouteCache(Watchable):
         changed = entry is None or entry.route != route
         lost = gone(entry.route, route) if entry is not None else set()
         if entry is None:
-            entry = self._entries[channel] = Entry(self._interner.shared(route), started)
-            entry.named = not flight.part
+            entry = self._entries[channel] = Entry(
+                self._interner.shared(route), started, named=not flight.part
+            )
         else:
             self._renew(channel, entry, route, changed=changed)
         if changed:
             self._listeners.later(*self._health.overridden(entry.route))
             self._interner.sweep(one.route for one in self._entries.values())
-        entry.confirmed = float("-inf") if flight.outdated else started
-        entry.failures, entry.error, entry.from_snapshot = 0, None, False
-        entry.expired = False
+        entry.confirm(float("-inf") if flight.outdated else started)
         now = self._clock()
         chance = self._rng() + (AFTER_THE_PATTERN if flight.part else 0)
         due = started + self._lives.refresh_after(entry.route, chance)
@@ -300,7 +296,7 @@ class RouteCache(Watchable):
         held."""
         before = entry.route
         if not is_same(before, route):
-            entry.route = self._interner.shared(route)
+            entry.replace(self._interner.shared(route))
         if changed:
             self._listeners.route_changed(channel, before, entry.route)
         if entry.error is not None:
@@ -337,10 +333,9 @@ class RouteCache(Watchable):
         if (taken := self._saved.take(channel)) is None:
             return None
         saved, age = taken
-        entry = Entry(self._interner.shared(saved.route), now - age)
+        entry = Entry(self._interner.shared(saved.route), now - age, from_snapshot=True)
         if not (self._usable(entry) and self._asker.accepts(saved.route)):
             return None
-        entry.from_snapshot = True
         self._entries[channel] = entry
         return entry
 

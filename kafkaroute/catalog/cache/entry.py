@@ -42,15 +42,39 @@ class Entry:
         "route",
     )
 
-    def __init__(self, route: Route, confirmed: float) -> None:
+    def __init__(
+        self, route: Route, confirmed: float, *, named: bool = True, from_snapshot: bool = False
+    ) -> None:
         self.route = route
         self.confirmed = confirmed
         self.due = float("inf")
         self.failures = 0
         self.expired = False
         self.error: Exception | None = None
-        self.from_snapshot = False
+        self.from_snapshot = from_snapshot
+        self.named = named
+
+    def ask_for(self) -> Route:
+        """The route; somebody wants this channel from now on."""
         self.named = True
+        return self.route
+
+    def replace(self, route: Route) -> None:
+        """From now on the channel has this route."""
+        self.route = route
+
+    def confirm(self, asked: float) -> None:
+        """The catalog confirmed it, by a question that was asked then (never: -inf)."""
+        self.confirmed = asked
+        self.failures, self.error, self.from_snapshot, self.expired = 0, None, False, False
+
+    def invalidate(self) -> None:
+        """It must not be used before the catalog confirms it."""
+        self.confirmed, self.expired = float("-inf"), False
+
+    def plan(self, due: float) -> None:
+        """It is asked for again then."""
+        self.due = due
 
     def fail(self, error: Exception, now: float, lives: Lives, chance: float) -> bool:
         """Note that a refresh failed, and when to try again; True where that is news."""
@@ -105,6 +129,22 @@ class Flight:
         self.again = False
         self.outdated = False
         self.unwanted = False
+
+    def ask_again(self, *, outdated: bool = False) -> None:
+        """The answer under way is too old; `outdated`: and must not be used."""
+        self.again = True
+        self.outdated = self.outdated or outdated
+
+    def drop(self) -> None:
+        """Nobody wants the answer any more."""
+        self.unwanted = True
+
+    def land(self, outcome: Route | Exception) -> None:
+        """What the question came to; who waits goes on when :attr:`done` is set."""
+        if isinstance(outcome, Exception):
+            self.error = outcome
+        else:
+            self.route = outcome
 
     def result(self) -> Route:
         """The landed route; raises the landed error."""

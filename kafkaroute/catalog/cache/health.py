@@ -59,6 +59,10 @@ class Health:
         self.failures += 1
         self.quiet_until = now + wait
 
+    def ask_now(self) -> None:
+        """Somebody wants to know: the catalog is asked although it failed a moment ago."""
+        self.quiet_until = float("-inf")
+
     def available(self) -> set[str]:
         """The catalog answered; returns the channels that waited for that."""
         if not self.failures:

@@ -69,8 +69,9 @@ def refused(
     if status == 404:
         return ChannelNotFound(f"catalog {where} knows no place for channel {channel} ({told})")
     if status in WORTH_RETRYING or status >= 500 or status == 407:
-        error = CatalogUnavailable(f"catalog {where} failed ({told})")
-        error.retry_after = retry_after(headers)
+        error = CatalogUnavailable(f"catalog {where} failed ({told})").retry_in(
+            retry_after(headers)
+        )
         return Again(error) if status in WORTH_RETRYING else error
     return CatalogAnswerInvalid(f"catalog {where} did not take the question for {channel} ({told})")
 

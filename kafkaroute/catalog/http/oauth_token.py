@@ -184,8 +184,9 @@ class ClientCredentials:
         told = f"{reply.status}: {word}" if word in _ERRORS else str(reply.status)
         if reply.status in (400, 401, 403):
             return CatalogUnauthorized(f"{self._peer.name} refused the client ({told})")
-        unavailable = CatalogUnavailable(f"{self._peer.name} failed ({told})")
-        unavailable.retry_after = retry_after(reply.headers)
+        unavailable = CatalogUnavailable(f"{self._peer.name} failed ({told})").retry_in(
+            retry_after(reply.headers)
+        )
         return Again(unavailable) if reply.status in WORTH_RETRYING else unavailable
 
 

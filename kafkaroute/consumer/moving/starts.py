@@ -154,6 +154,10 @@ class Beginnings:
         self._wake = wake
         self.channels: Collection[str] = ()
 
+    def expect(self, channels: Collection[str]) -> None:
+        """The channels that a pattern came to stand for."""
+        self.channels = channels
+
     def came(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
         """The group gave partitions to `member`."""
         if not self.channels:
