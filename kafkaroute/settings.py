@@ -114,7 +114,7 @@ class Settings:
         settings = {key: _convert(key, value, "config") for key, value in config.items()}
         if "service_gateway_uri" not in settings:
             raise ConfigurationError("service_gateway_uri is missing in the config")
-        return cls(**settings)._checked()
+        return cls(**settings).checked()
 
     @classmethod
     def load(
@@ -154,7 +154,7 @@ class Settings:
                 "service_gateway_uri is missing: give it in the config, as "
                 "KAFKAROUTE_SERVICE_GATEWAY_URI, or in the file named by KAFKAROUTE_CONFIG"
             )
-        return cls(**merged)._checked()
+        return cls(**merged).checked()
 
     def __repr__(self) -> str:
         # The address may carry user:password@; the rest of what is secret is left out.
@@ -162,7 +162,8 @@ class Settings:
         shown["service_gateway_uri"] = _USER_INFO.sub("//***@", self.service_gateway_uri)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
-    def _checked(self) -> Settings:
+    def checked(self) -> Settings:
+        """These settings, whose values are in their ranges. Raises ConfigurationError otherwise."""
         for name in ("timeout", "ttl", "drain_timeout"):
             if not 0 < (seconds := getattr(self, name)) < inf:
                 raise ConfigurationError(f"{name} must be above 0 seconds, not {seconds}")

@@ -183,17 +183,8 @@ def test_wings_are_entered_by_one_door():
 
 def writes(core):
     """(module, attribute, line) where a class of another module is written to."""
-    owners = defaultdict(set)
-    found = []
     trees = {name: tree for name, tree in sources(core).items() if not is_in(name, "testing")}
-    for name, tree in trees.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                for inner in ast.walk(node):
-                    if is_write(inner) and is_own(inner):
-                        owners[inner.attr].add(name)
-                    elif isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
-                        owners[inner.target.id].add(name)
+    owners, found = owners_in(trees), []
     for name, tree in trees.items():
         classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
         for node in ast.walk(tree):
@@ -203,6 +194,19 @@ def writes(core):
                 found.append((name, "setattr", node.lineno))
     own = {(name, attr) for attr, names in owners.items() for name in names}
     return [one for one in found if one[:2] not in own]
+
+
+def owners_in(trees):
+    """Attribute → the modules with a class that has it."""
+    owners = defaultdict(set)
+    for name, tree in trees.items():
+        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        for inner in (inner for one in classes for inner in ast.walk(one)):
+            if is_write(inner) and is_own(inner):
+                owners[inner.attr].add(name)
+            elif isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+                owners[inner.target.id].add(name)
+    return owners
 
 
 def is_write(node):

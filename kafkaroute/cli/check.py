@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.rules is None:
         raise ConfigurationError("check needs the path of a rules file")
-    from ..rules import loader as rules_loader  # noqa: F401  # says which extra is missing
+    import_module("kafkaroute.rules.loader")  # says which extra is missing
     from ..rules.check import check_rules
 
     try:

@@ -231,6 +231,11 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
                         return message
                 finally:
                     turns.release()
+        return self._poll_all(timeout)
+
+    def _poll_all(self, timeout: float | None) -> Message | None:
+        """poll() where there are several clusters, something moves, or nothing is there yet."""
+        turns = self._turns
         deadline = -1.0
         while True:
             if self._moving:

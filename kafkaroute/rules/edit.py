@@ -22,9 +22,13 @@ _COMMENT = "# Channels that were moved (POST /v1/moves); they come before the cl
 NewMove = Mapping[str, Any]
 
 
+def _read(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+
+
 def moves_in(text: str) -> list[tuple[Channel, NewMove]]:
     """The entries of ``moves`` in a sound document, as :func:`with_move` takes them."""
-    document = yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+    document = _read(text)
     return [
         (Channel.parse(entry["channel"]), {k: v for k, v in entry.items() if k != "channel"})
         for entry in document.get("moves") or ()
@@ -37,7 +41,7 @@ def with_move(text: str, channel: Channel, move: NewMove | None) -> str:
     Raises:
         ConfigurationError: it is written in a way that cannot be changed like this.
     """
-    before = yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+    before = _read(text)
     kept = [
         entry
         for entry in before.get("moves") or ()
@@ -46,7 +50,7 @@ def with_move(text: str, channel: Channel, move: NewMove | None) -> str:
     moves = [*kept, {"channel": channel.uri, **move}] if move is not None else kept
     changed = _replaced(text, moves)
     try:
-        after = yaml.load(changed, Loader=_Loader)  # noqa: S506  # a safe loader
+        after = _read(changed)
     except yaml.YAMLError:
         after = None
     if after != {**before, "moves": moves}:

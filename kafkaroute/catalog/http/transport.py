@@ -192,7 +192,7 @@ class _Bounded:
     def _new_conn(self) -> socket.socket:
         conn = cast("Any", self)
         try:
-            return _connected(conn._dns_host, conn.port, conn.socket_options)
+            return _connected(conn._dns_host, conn.port, conn.socket_options)  # noqa: SLF001  # as its own
         except TimeoutError as error:
             raise ConnectTimeoutError(conn, "connecting took too long") from error
         except OSError as error:

@@ -26,18 +26,10 @@ def replace_credentials(
         empty: takes everything from the client: called, with the client held, where messages have
             failed, as the client would deliver younger ones first.
     """
-    router = table.router
     place = changes[0].place
-    if any(c.place != place or c.old.topic != c.new.topic for c in changes):
+    login = _login_of_all(table, client, changes)
+    if login is None:
         return False
-    login = login_change(client.place, place)
-    if login is None or not router.supports(place, Capability.SET_SASL_CREDENTIALS):
-        return False
-    with table.locked():
-        if router.peek(place) is not None:
-            return False
-        if set(table.channels_of(client)) != {change.channel for change in changes}:
-            return False
     if client.tracked:
         _hear_of_failures(client)
     with table.locked():
@@ -57,6 +49,20 @@ def replace_credentials(
         for change in changes:
             table.renew(change.channel, Home(client, change.new))
     return True
+
+
+def _login_of_all(table: Table, client: Client, changes: list[Change]) -> tuple[str, str] | None:
+    """The new login, where that is all there is to `changes`, and they are all of the client's."""
+    router, place = table.router, changes[0].place
+    if any(c.place != place or c.old.topic != c.new.topic for c in changes):
+        return None
+    login = login_change(client.place, place)
+    if login is None or not router.supports(place, Capability.SET_SASL_CREDENTIALS):
+        return None
+    with table.locked():
+        here = set(table.channels_of(client))
+        alone = router.peek(place) is None and here == {change.channel for change in changes}
+        return login if alone else None
 
 
 def _hear_of_failures(client: Client) -> None:

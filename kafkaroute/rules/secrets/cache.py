@@ -52,10 +52,10 @@ class SecretCache:
         self.changes = 0
         self._entries: dict[_Key, _Entry] = {}
         self._hangs_until: dict[SecretStore, float] = {}
-        self._reset()
+        self.reset()
         _caches.add(self)
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
         """Also in the child of a fork, where the parent's thread is missing."""
         self._lock = threading.Lock()
         self._pending: set[_Key] = set()
@@ -145,7 +145,7 @@ _caches: weakref.WeakSet[SecretCache] = weakref.WeakSet()
 
 def _in_child() -> None:
     for cache in list(_caches):
-        cache._reset()
+        cache.reset()
 
 
 if hasattr(os, "register_at_fork"):

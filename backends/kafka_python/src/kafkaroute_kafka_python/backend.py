@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
 
 from kafkaroute.backend.contract import (
@@ -27,7 +28,7 @@ class KafkaPythonBackend(Backend):
     def __init__(self) -> None:
         # Here rather than later: a kafka-python that lacks what this backend builds on is told
         # as a broken backend, with the cause.
-        from . import library  # noqa: F401
+        import_module(f"{__package__}.library")
 
     def open_producer(
         self,

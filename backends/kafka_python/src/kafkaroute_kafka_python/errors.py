@@ -56,23 +56,27 @@ def to_kafka_error(exc: BaseException) -> KafkaError:
     if isinstance(exc, _FATAL):
         return KafkaError(KafkaError._FENCED, str(exc), fatal=True)
     text = str(exc) or type(exc).__name__
-    if isinstance(exc, kp.KafkaConnectionError) and "Handshake failed" in text:
-        return KafkaError(KafkaError._SSL, text)
-    if "Unrecognized partition" in text:
-        return KafkaError(KafkaError._UNKNOWN_PARTITION, text)
+    if (told := _told_by_text(exc, text)) is not None:
+        return KafkaError(told, text)
     for kind, code in _LOCAL:
         if isinstance(exc, kind):
             return KafkaError(code, text, retriable=retriable)
     number = getattr(exc, "errno", None)
-    if isinstance(exc, kp.BrokerResponseError) and isinstance(number, int):
-        return KafkaError(
-            number,
-            text,
-            retriable=retriable,
-            fatal=isinstance(exc, kp.FencedInstanceIdError),
-            txn_requires_abort=isinstance(exc, _ABORTABLE),
-        )
-    return KafkaError(KafkaError._FAIL, text, retriable=retriable)
+    told = isinstance(exc, kp.BrokerResponseError) and isinstance(number, int)
+    return KafkaError(
+        int(number or 0) if told else KafkaError._FAIL,
+        text,
+        retriable=retriable,
+        fatal=told and isinstance(exc, kp.FencedInstanceIdError),
+        txn_requires_abort=told and isinstance(exc, _ABORTABLE),
+    )
+
+
+def _told_by_text(exc: BaseException, text: str) -> int | None:
+    """The code of errors that kafka-python tells apart by their text alone."""
+    if isinstance(exc, kp.KafkaConnectionError) and "Handshake failed" in text:
+        return KafkaError._SSL
+    return KafkaError._UNKNOWN_PARTITION if "Unrecognized partition" in text else None
 
 
 def batch_error(exc: BaseException) -> KafkaError:

@@ -87,7 +87,7 @@ def _load_own_certificate(context: ssl.SSLContext, settings: Mapping[str, Any]) 
 
 
 def _write(folder: str, name: str, text: str) -> str:
-    path = os.path.join(folder, name)  # noqa: PTH118
+    path = os.path.join(folder, name)  # noqa: PTH118  # as the setting is text
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(_unescape(text))
