@@ -2,6 +2,7 @@
 
 import time
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -166,9 +167,15 @@ def test_tables_say_what_was_missed_and_what_was_not_measured():
     assert "≤ 1.1 reached" in text
     assert "- f: why" in text
     assert "- peer: is not installed" in text
-    main_ones = table.main_figures(result(figure(1.2, goal=1.1), figure(3, name="no goal")))
-    assert "g: f" in main_ones
-    assert "no goal" not in main_ones
+
+
+def test_the_readme_shows_three_figures():
+    shown = ("produce: value, key=", "consume: poll() loop, value()")
+    figures = [
+        replace(figure(1.2, goal=1.1), group=g, name=n) for g, n in (k.split(": ") for k in shown)
+    ]
+    text = table.main_figures(result(*figures, figure(1.0, goal=1.1)))
+    assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == [f"| {key}" for key in shown]
 
 
 def test_publishing_replaces_what_is_between_the_marks_and_nothing_else():
