@@ -136,7 +136,7 @@ class CatalogApp:
         found = self.answers.kept(state, identity.name, request.query)
         if found is None:
             return None
-        request.identity = identity
+        request.identified(identity)
         response = found.for_request(request.headers.get(b"if-none-match"))
         self._tell(request, response)
         return response
@@ -153,10 +153,11 @@ class CatalogApp:
             request.check_origin()
         await request.read_body()
         if endpoint.access is not Access.ANYONE:
-            request.identity = await self._authenticator.identify(request, self._state())
-            if request.identity is None:
+            identity = await self._authenticator.identify(request, self._state())
+            if identity is None:
                 return self._unauthorized()
-            if endpoint.access is Access.ADMIN and not request.identity.admin:
+            request.identified(identity)
+            if endpoint.access is Access.ADMIN and not identity.admin:
                 return problem(403, "This needs a caller who is an admin in the rules")
         return await handler(request)
 

@@ -140,6 +140,10 @@ class Request:
         if len(self.query) > MAX_QUERY_BYTES:
             raise Refused(problem(414, "The query is too long"))
 
+    def identified(self, identity: Identity) -> None:
+        """It is known who asks."""
+        self.identity = identity
+
     async def read_body(self, limit: int = MAX_BODY_BYTES) -> bytes:
         """The whole body.
 

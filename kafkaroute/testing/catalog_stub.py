@@ -66,7 +66,7 @@ class _Place:
 
 
 class CatalogStub:
-    """See the module's text.
+    """A catalog service on a port of its own that answers, or misbehaves, as tests say.
 
     Args:
         basic_auth: the one caller it knows; None lets everyone in.

@@ -51,7 +51,7 @@ __all__ = ["ErrorListener", "RouteCache", "RouteListener", "RouteState"]
 
 
 class RouteCache(Watchable):
-    """See the module's text. Thread-safe; in the child of a fork it goes on by itself.
+    """Channels and their routes, kept fresh in the background. Thread-safe; in the child of a fork it goes on by itself.
 
     Args:
         catalog: asked, for `intent` (``produce``, ``consume`` or ""); closed with the cache.

@@ -47,7 +47,7 @@ class Owner(Protocol):
 
 
 class Refresher:
-    """See the module's text.
+    """Calls whoever is due, for all caches of the process, on one thread.
 
     Args:
         clock: seconds; what due times are compared with.

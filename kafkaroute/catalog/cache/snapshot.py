@@ -54,7 +54,7 @@ Provider = Callable[[], list[SavedRoute]]
 
 
 class Snapshot:
-    """Routes in the file at `path`; see the module's text. Thread-safe."""
+    """Routes in the file at `path`, which several processes may share. Thread-safe."""
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _MOST_TRIES = 0.1, 1.0, 6
 
 
 class HttpCatalog(Catalog):
-    """Asks an HTTP service; see the module's text. Thread-safe, keeps connections open, and opens
+    """Asks an HTTP service, each question within its time. Thread-safe, keeps connections open, and opens
     its own in the child of a fork.
 
     Args:

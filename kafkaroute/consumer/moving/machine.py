@@ -217,9 +217,29 @@ class ConsumerMoves:
                 self._entering.look(way, stage)
         for stage in way.live():
             put_to_start(stage)
+        self._skip_unanswered(way, now)
         if len(way.stages) > 1:
             self._go_on(way, now)
         self._linger(way, now)
+
+    def _skip_unanswered(self, way: Way, now: float) -> None:
+        """A place that does not answer is not in the way of a newer answer. Where that is the place
+        which is still read, as after a wrong answer that was mended, nothing moves at all."""
+        while len(way.stages) > 2 and (failing := way.stages[1].unanswered) is not None:
+            head, skipped, after = way.stages[:3]
+            back = after.is_at(head.place, head.topic)
+            if not back and (
+                after.state is State.OPENING or now - failing < self._settings.drain_timeout
+            ):
+                return
+            skipped.give_up()
+            del way.stages[1]
+            self._tell(way, Phase.UNREAD, skipped, after, detail=f"never reached: {skipped.told}")
+            if back:
+                after.give_up()
+                del way.stages[1]
+                head.stay(after.route)
+                self._tell(way, Phase.DONE, skipped, head)
 
     def _go_on(self, way: Way, now: float) -> None:
         head, coming = way.stages[0], way.stages[1]

@@ -70,6 +70,8 @@ class Opening:
         self._ends = ends
         self._answered = answered
         self._stop = threading.Event()
+        #: time.monotonic() of the first question.
+        self.began = time.monotonic()
         #: Set once, when the place answered.
         self.result: Opened | None = None
         #: What it last failed with, without secrets.

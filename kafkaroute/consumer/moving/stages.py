@@ -123,6 +123,22 @@ class Stage:
     def spot(self) -> Spot:
         return spot_of(self.place, self.topic, route=self.route, cluster_id=self.cluster_id)
 
+    @property
+    def unanswered(self) -> float | None:
+        """Since when (time.monotonic()) this place is asked and fails to answer; None: it does not."""
+        asked = self.opening if self.state is State.OPENING else None
+        return None if asked is None or asked.error is None else asked.began
+
+    def give_up(self) -> None:
+        """Ask the place no more: nobody goes there."""
+        if self.opening is not None:
+            self.opening.stop()
+            self.opening = None
+
+    def stay(self, route: Route) -> None:
+        """The channel does not leave, nor come back later: `route` leads here."""
+        self.route, self.cut = route, None
+
     def is_at(self, place: object, topic: str) -> bool:
         return bool(self.place == place) and self.topic == topic
 

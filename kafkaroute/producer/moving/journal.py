@@ -31,7 +31,7 @@ class Change(NamedTuple):
 
 
 class Journal:
-    """See the module's text.
+    """Tells each phase of a mover's changes once, and remembers the last.
 
     Attributes:
         plan: channel → the change under way.

@@ -12,7 +12,7 @@ from kafkaroute import Phase, TopicPartition
 from .. import moves_world
 from ..moves_world import X, values
 
-world = moves_world.world
+world, reading = moves_world.world, moves_world.reading
 Z = "kafka://x/orders-too"
 CREDENTIALS = {"sasl.username": "first", "sasl.password": "p1"}
 OTHERS = {"sasl.username": "second", "sasl.password": "p2"}
@@ -183,3 +183,63 @@ def test_a_consumer_that_is_dropped_leaves_nothing_behind(world):
         time.sleep(0.02)
     # The garbage collector has them, for nobody was there to close them; the spies are ours.
     world.backend.consumers.clear()
+
+
+# Answers that are mended before anybody could follow them.
+
+
+def mend(world, consumer):
+    """The catalog answers B, which does not answer, and then A again; what was read
+    meanwhile."""
+    world.backend.unreachable.add(world.server("B"))
+    seen = world.phases().count(Phase.UNREACHABLE)
+    world.move(consumer, "B")
+    found = world.until(consumer, Phase.UNREACHABLE, seen + 1)
+    world.move(consumer, "A")
+    return found
+
+
+def test_a_wrong_answer_that_is_mended_moves_nothing(world, reading):
+    for number in range(2):
+        world.write("A", f"before {number}")
+        found = mend(world, reading)
+        world.write("A", f"after {number}")
+        found += world.until(reading, Phase.DONE, number + 1)
+        found += world.read(reading, 2 - len(found))
+        assert values(found) == [f"before {number}", f"after {number}"]
+    assert not reading._moves.ways
+    assert reading.routes()[X].next == ()
+    assert [event.detail for event in world.events if event.phase is Phase.UNREAD]
+    world.backend.unreachable.clear()
+    world.write("B", "new")
+    world.move(reading, "B")  # a real one is followed as ever
+    found = world.until(reading, Phase.LEFT)
+    assert values(found + world.read(reading, 1 - len(found))) == ["new"]
+
+
+def test_a_place_that_never_answers_is_not_in_the_way_of_the_next(world, reading):
+    world.backend.unreachable.add(world.server("B"))
+    world.move(reading, "B")
+    world.until(reading, Phase.UNREACHABLE)
+    world.write("A", "rest")
+    world.write("C", "next")
+    world.move(reading, "C")
+    found = world.until(reading, Phase.LEFT)
+    found += world.read(reading, 2 - len(found))
+    assert values(found) == ["rest", "next"]
+    [skipped] = [event for event in world.events if event.phase is Phase.UNREAD]
+    assert skipped.old.bootstrap_servers == world.server("B")
+    assert "never reached" in skipped.detail
+
+
+def test_a_wrong_answer_behind_a_move_is_mended_too(world, reading):
+    world.move(reading, "C")
+    world.until(reading, Phase.LEFT)
+    world.backend.unreachable.add(world.server("B"))
+    world.move(reading, "B")
+    world.until(reading, Phase.UNREACHABLE)
+    world.move(reading, "C")
+    world.write("C", "after")
+    assert values(world.read(reading, 1)) == ["after"]
+    world.until(reading, Phase.UNREAD)
+    assert values(world.during(reading, 0.2)) == []
