@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from kafkaroute import Phase, TopicPartition
 from kafkaroute.testing.cluster import unique_name
 
@@ -117,3 +119,41 @@ def test_another_mechanism_replaces_the_client(real_world):
     world.write(channel, [b"2"])
     follower.until(lambda: b"2" in follower.values, "the second message")
     assert follower.values == [b"1", b"2"]
+
+
+WRONG = {
+    "servers": {"connection": {"bootstrap.servers": "127.0.0.1:1"}},
+    "topic": {"topic": "there-is-no-such-topic"},
+    "setting": {"configuration": {"no.such.setting": 1}},
+    "value": {"configuration": {"session.timeout.ms": "long"}},
+    "protocol": {
+        "credentials": {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN"}
+        | {"sasl.username": "nobody", "sasl.password": "wrong"}
+    },
+    "cluster": {"cluster_id": "of-another-cluster"},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_answer_that_is_mended_stops_nobody(real_world, wrong):
+    world = real_world
+    channel = world.channel()
+    cluster, topic = world.where[channel]
+    follower = Follower(world, channel)
+    world.write(channel, [b"1"])
+    follower.until(lambda: follower.values, "the first message")
+    right = {"topic": topic, "connection": world.clusters[cluster].client_config("plaintext")}
+    world.stub.put(channel, **right | WRONG[wrong])
+    end = time.monotonic() + 5
+    follower.until(lambda: time.monotonic() > end, "five seconds of it")
+    world.write(channel, [b"2"])
+    world.stub.put(channel, **right)
+    mended = time.monotonic()
+    world.write(channel, [b"3"])
+    follower.until(lambda: b"3" in follower.values, "reading on after the repair", 20)
+    assert time.monotonic() - mended < 3
+    time.sleep(1.5)  # a TTL: the answer is there
+    follower.until(lambda: follower.consumer.routes()[channel].next == (), "the end", 20)
+    world.write(channel, [b"4"])
+    follower.until(lambda: b"4" in follower.values, "reading on later", 10)
+    assert follower.values == [b"1", b"2", b"3", b"4"]
