@@ -56,7 +56,9 @@ class Settings:
         timeout: total seconds for one question to the catalog, retries included.
         long_poll: seconds that a question in the background waits in the catalog for a change, so
             that it is seen at once; None: changes are seen when the TTL is over.
-        max_stale: seconds a route may be used while the catalog gives no better one.
+        max_stale: seconds a route may be used while the catalog gives no better one; an answer may
+            shorten them.
+        max_ttl: seconds up to which an answer's ``max-age`` may lengthen `ttl`.
         client_config: librdkafka settings of the application; win over the catalog's.
         verify: check the catalog's TLS certificate: True, False or the path of a CA bundle.
         cert: client certificate for the catalog: path, or (certificate path, key path).
@@ -88,6 +90,7 @@ class Settings:
     timeout: float = 5.0
     long_poll: float | None = None
     max_stale: float = 86_400.0
+    max_ttl: float = 3600.0
     client_config: Mapping[str, ConfigValue] = field(default_factory=lambda: _EMPTY, repr=False)
     verify: bool | str = True
     cert: str | tuple[str, str] | None = field(default=None, repr=False)
@@ -164,7 +167,7 @@ class Settings:
 
     def checked(self) -> Settings:
         """These settings, whose values are in their ranges. Raises ConfigurationError otherwise."""
-        for name in ("timeout", "ttl", "drain_timeout"):
+        for name in ("timeout", "ttl", "max_ttl", "drain_timeout"):
             if not 0 < (seconds := getattr(self, name)) < inf:
                 raise ConfigurationError(f"{name} must be above 0 seconds, not {seconds}")
         if not self.max_stale >= 0:  # NaN, too
@@ -304,6 +307,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "timeout": _seconds,
     "long_poll": _seconds,
     "max_stale": _seconds,
+    "max_ttl": _seconds,
     "client_config": _client_config,
     "verify": _verify,
     "cert": _cert,

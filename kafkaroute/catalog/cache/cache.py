@@ -7,9 +7,9 @@ and while the catalog gives none or only bad answers the old one is served, up t
 Lives, in seconds:
 
 ====================  =============================================================================
-a route is fresh      ``max-age`` of the answer, else `ttl`; at least 1
-a route may be used   ``stale-if-error``, else `max_stale`, since the catalog last confirmed it;
-                      never less than it is fresh
+a route is fresh      ``max-age`` of the answer, at most `max_ttl`, else `ttl`; at least 1
+a route may be used   ``stale-if-error``, at most `max_stale`, else that, since the catalog last
+                      confirmed it; never less than it is fresh
 a refresh failed      asked again after 2, 4, 8, … up to the TTL, less up to half at random, or
                       when the catalog's ``Retry-After`` says, if that is later; one question at
                       a time while the catalog cannot be had
@@ -56,6 +56,7 @@ class RouteCache(Watchable):
     Args:
         catalog: asked, for `intent` (``produce``, ``consume`` or ""); closed with the cache.
         ttl, max_stale: seconds, where the answer does not say.
+        max_ttl: seconds up to which an answer may lengthen `ttl`.
         timeout: seconds that one question may take, and that :meth:`get` waits at most.
         long_poll: seconds to wait in the catalog for changes, or None; see :mod:`.long_polls`.
         clock, wall, rng, refresher: the process's own, but for tests.
@@ -70,6 +71,7 @@ class RouteCache(Watchable):
         intent: str = "",
         ttl: float = 300.0,
         max_stale: float = 86_400.0,
+        max_ttl: float = 3600.0,
         timeout: float = 5.0,
         long_poll: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -81,7 +83,7 @@ class RouteCache(Watchable):
     ) -> None:
         self._catalog = catalog
         self._asker = Asker(catalog, intent, timeout, check)
-        self._lives = Lives(ttl, max_stale)
+        self._lives = Lives(ttl, max_stale, max_ttl)
         self._timeout = timeout
         self._clock = clock
         self._wall = wall

@@ -210,7 +210,9 @@ _NOT_FOUND_LIFE, _ERROR_LIFE = 10.0, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Lives:
-    """`ttl` and `max_stale` hold where a route's own ``Cache-Control`` does not say.
+    """`ttl` and `max_stale` hold where a route's own ``Cache-Control`` does not say. An answer may
+    shorten both; it may lengthen the TTL up to `max_ttl` (what stands between asks for a year now
+    and then), and `max_stale` not at all.
 
     The `chance` of several methods is a random number in 0…1: clients that did something at the
     same time must not do the next thing at the same time.
@@ -218,16 +220,18 @@ class Lives:
 
     default_ttl: float
     default_max_stale: float
+    max_ttl: float = 3600.0
 
     def ttl(self, route: Route) -> float:
         """How long the route is fresh."""
-        own = route.max_age
-        return max(_SHORTEST_TTL, self.default_ttl if own is None else own)
+        if (own := route.max_age) is None:
+            return max(_SHORTEST_TTL, self.default_ttl)
+        return max(_SHORTEST_TTL, min(own, max(self.max_ttl, self.default_ttl)))
 
     def limit(self, route: Route) -> float:
         """How long the route may be used after the catalog confirmed it."""
-        own = route.stale_if_error
-        return max(self.ttl(route), self.default_max_stale if own is None else own)
+        own, most = route.stale_if_error, self.default_max_stale
+        return max(self.ttl(route), most if own is None else min(own, most))
 
     def refresh_after(self, route: Route, chance: float) -> float:
         return self.ttl(route) * (_REFRESH_FROM + _REFRESH_SPREAD * chance)
