@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from .backend.settings_keys import ConfigValue
 from .events import Spot
@@ -15,7 +15,11 @@ _LOGIN = ("sasl.username", "sasl.password")
 
 
 class Place:
-    """One native client's identity: the backend and the merged configuration."""
+    """One native client's identity: the backend and the merged configuration.
+
+    Messages and partitions carry it. In another process it identifies nothing, and its configuration
+    holds secrets and callables: it is pickled as None.
+    """
 
     __slots__ = ("_key", "backend", "config")
 
@@ -30,9 +34,22 @@ class Place:
     def __hash__(self) -> int:
         return hash(self._key)
 
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _of_another_process, ()
+
+    def __copy__(self) -> Place:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Place:
+        return self  # it does not change
+
     def __repr__(self) -> str:
         # The configuration holds secrets; where it points to is enough to tell places apart.
         return f"<Place {self.config.get('bootstrap.servers')} by {self.backend}>"
+
+
+def _of_another_process() -> None:
+    """What a Place is where it was not made."""
 
 
 def spot_of(

@@ -1,9 +1,12 @@
 """Places: what people read of them, what differs, and whether a cluster's answer makes one usable."""
 
+import copy
+import pickle
+
 import pytest
 
-from kafkaroute import KafkaError, Spot
-from kafkaroute.messages import ClusterMetadata, PartitionMetadata, TopicMetadata
+from kafkaroute import KafkaError, Message, Spot, TopicPartition
+from kafkaroute.messages import ClusterMetadata, Origin, PartitionMetadata, TopicMetadata
 from kafkaroute.places import Place, check_place, login_change, spot_of
 from kafkaroute.route import Route
 
@@ -70,3 +73,20 @@ def test_a_topic_that_is_not_there_may_be_written_but_not_read(topic):
     assert check_place(answer(topic), "t", None, to_read=False) is None
     error = check_place(answer(topic), "t", None, to_read=True)
     assert error.code() == KafkaError._UNKNOWN_TOPIC
+
+
+def test_what_is_pickled_tells_no_secret():
+    place = Place("b", BASE | LOGIN | {"oauth_cb": lambda: None, "sasl.password": "s3cr3t"})
+    origin = Origin("kafka://example.com/x", place)
+    partition = TopicPartition("t", 3, 7)
+    partition.channel, partition.place = origin.channel, place
+    message = Message("t", 3, 7, b"k", b"v", origin=origin)
+    for one in (origin, partition, message, [partition, message]):
+        written = pickle.dumps(one)
+        assert b"s3cr3t" not in written
+        assert b"a:1" not in written
+    again = pickle.loads(pickle.dumps(partition))
+    assert (again, again.channel, again.place) == (partition, origin.channel, None)
+    assert pickle.loads(pickle.dumps(message)).channel() == origin.channel
+    assert copy.deepcopy(partition).place is place
+    assert copy.copy(origin).place is place
