@@ -128,6 +128,11 @@ class CommitTests:
             consumer.commit(None, False)
         assert caught.value.args[0].code() == KafkaError._NO_OFFSET
 
+    def test_nothing_to_commit_in_the_background_is_no_error(self, kit: Kit) -> None:
+        consumer = kit.consumer(_MANUAL)
+        kit.join(consumer, [kit.topic()])
+        assert consumer.commit(None, True) is None
+
     def test_stored_offsets_are_what_is_committed(self, kit: Kit) -> None:
         topic, group = _filled(kit), kit.name("g")
         consumer = kit.consumer(_OWN_STORE, group=group)

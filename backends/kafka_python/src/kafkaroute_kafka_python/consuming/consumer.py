@@ -227,6 +227,8 @@ class KafkaPythonConsumer(BackendConsumer):
         self, offsets: Sequence[TopicPartition] | None, asynchronous: bool
     ) -> list[TopicPartition] | None:
         self._check_open()
+        if asynchronous and offsets is None and not self._store.due():
+            return None  # as librdkafka, which finds that out in the background
         chosen = self._committer.choose(offsets)
         self._need(self._plan.request_timeout)
         if asynchronous:
