@@ -18,6 +18,7 @@ from kafkaroute_kafka_python.consuming.positions import (
     from_application,
     to_application,
 )
+from kafkaroute_kafka_python.consuming.reader import rest_after
 from kafkaroute_kafka_python.consuming.rebalance import make_assignors
 from kafkaroute_kafka_python.consuming.waiting import FetchBuffer
 from kafkaroute_kafka_python.errors import batch_error, mapped, to_kafka_error
@@ -362,3 +363,8 @@ def test_what_another_version_lacks_is_refused_by_name() -> None:
 def test_the_loop_class_still_has_what_the_pump_builds_on() -> None:
     for name in ("run", "call_soon_with_future", "call_soon_threadsafe", "start"):
         assert callable(getattr(NetworkSelector, name))
+
+
+def test_the_rest_after_a_poll_has_a_bound() -> None:
+    assert rest_after(0.1) == pytest.approx(0.9)
+    assert rest_after(8.0) == 1.0  # the process was stopped meanwhile

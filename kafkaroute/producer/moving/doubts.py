@@ -14,7 +14,7 @@ from ..reports import Reports
 from ..table import Table
 from ..undelivered import Undelivered
 
-__all__ = ["Doubts"]
+__all__ = ["Doubts", "pause_after"]
 
 #: The message itself is refused, or was given up on purpose: no other route would mend that, so
 #: that nobody is to wait for an answer, and no catalog to give one.
@@ -42,11 +42,17 @@ _ASK_AGAIN = 0.1
 #: Seconds without questions for a channel after one that was answered, and after one that was not.
 _PAUSE, _PAUSE_UNANSWERED = 1.0, 10.0
 #: The pause is this many times as long as the question took, so that channels are not held for
-#: more than a tenth of the time.
-_PAUSE_FACTOR = 9
+#: more than a tenth of the time; but no longer than so many seconds, as a process that was stopped
+#: meanwhile seems to have asked for hours.
+_PAUSE_FACTOR, _LONGEST_PAUSE = 9, 60.0
 #: Channels asked for at once.
 _MOST = 256
 _SLICE = 0.005
+
+
+def pause_after(took: float, least: float) -> float:
+    """Seconds without questions for a channel after one that took so many."""
+    return max(least, min(_PAUSE_FACTOR * took, _LONGEST_PAUSE))
 
 
 class Doubts:
@@ -125,7 +131,7 @@ class Doubts:
         now = time.monotonic()
         least = _PAUSE if answered else _PAUSE_UNANSWERED
         for channel in channels:
-            self._not_before[channel] = now + max(least, _PAUSE_FACTOR * (now - began))
+            self._not_before[channel] = now + pause_after(now - began, least)
         return {message.channel for message in failed} | channels
 
     def _ask_once(

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from kafkaroute import KafkaError, KafkaException, Phase, Producer
+from kafkaroute.producer.moving.doubts import pause_after
 from kafkaroute.testing.catalog_stub import Fault
 
 from .. import producer_world
@@ -357,3 +358,9 @@ def test_without_redelivery_nobody_is_asked(world, transactional):
         assert producer.poll(0) == 1
         assert reports.codes == {b"1": [TIMED_OUT]}
         assert len(world.stub.requests) == before
+
+
+def test_a_pause_has_a_bound_whatever_a_question_seems_to_have_taken():
+    assert pause_after(0.01, 1.0) == 1.0
+    assert pause_after(2.0, 1.0) == 18.0
+    assert pause_after(8 * 3600, 1.0) == 60.0  # the machine slept

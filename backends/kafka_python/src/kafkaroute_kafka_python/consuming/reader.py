@@ -25,7 +25,7 @@ from .fetch_watch import FetchWatch
 from .positions import OffsetStore, Stored
 from .waiting import FetchBuffer
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "rest_after"]
 
 _new = tuple.__new__
 
@@ -53,9 +53,17 @@ _AFTER_ERROR = 0.1
 #: While no coordinator can be found, kafka-python's poll() takes its back-off (0.1 s) whatever time
 #: it was given: then it is left alone for so many times as long. Seconds that are no overrun.
 _REST, _OVERRUN = 9.0, 0.05
+#: Seconds that it is left alone at most: a process that was stopped for a while (a suspended machine, a
+#: paused container) seems to have been in poll() all that time.
+_LONGEST_REST = 1.0
 #: How often in a row a coordinator may call a request invalid before the application hears of it:
 #: librdkafka's mock does so to a leader that another member overtook, and joining again heals it.
 _INVALID_REQUESTS = 3
+
+
+def rest_after(took: float) -> float:
+    """Seconds to leave kafka-python alone after a poll() that took so many and brought nothing."""
+    return min(_REST * took, _LONGEST_REST)
 
 
 class Reader:
@@ -260,7 +268,7 @@ class Reader:
             self._invalid_requests = 0
         took = time.monotonic() - began
         if took > timeout + _OVERRUN and not brought and self._seeks_coordinator():
-            self._rest_until = began + took + _REST * took
+            self._rest_until = began + took + rest_after(took)
         owned, paused = self._assignment.owned, self._assignment.paused
         for partition, batch in brought.items():
             if partition in owned:
