@@ -54,6 +54,7 @@ _PUBLIC_KEYS = frozenset({"sasl.oauthbearer.token.endpoint.url"})
 _DEFAULTS: Mapping[str, bool | int] = {
     "delivery.report.only.error": False,
     "enable.auto.commit": True,
+    "enable.auto.offset.store": True,
     "max.poll.interval.ms": 300_000,
     "message.timeout.ms": 300_000,
     "queue.buffering.max.kbytes": 1_048_576,
@@ -106,10 +107,10 @@ def number_of(config: Mapping[str, ConfigValue], key: str) -> float:
 
 def is_secret(key: str) -> bool:
     """True where the value must never be shown (user names count: they are half a credential)."""
-    lowered = key.lower()
-    if lowered in _PUBLIC_KEYS:
+    name = canonical_key(key)
+    if name in _PUBLIC_KEYS:
         return False
-    return lowered in _SECRET_KEYS or any(word in lowered for word in _SECRET_WORDS)
+    return name in _SECRET_KEYS or any(word in name for word in _SECRET_WORDS)
 
 
 def is_callback_key(key: str) -> bool:

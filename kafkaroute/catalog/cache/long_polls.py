@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...channel import Channel
-from ...errors import CatalogUnauthorized, ChannelNotFound
+from ...errors import is_revoked
 from ...route import Route
 from .asker import Asker
 from .health import Health
@@ -34,9 +34,6 @@ _PATIENT = 5.0
 #: Seconds until the next poll, the second after one that brought nothing; less up to half at
 #: random, and doubled with each further one that ended too soon.
 _AFTER_CHANGE, _AFTER_NOTHING, _LONGEST_PAUSE = 0.5, 4.0, 300.0
-
-#: Failures that say something about the channel, and so are changes.
-_REVOKED = (ChannelNotFound, CatalogUnauthorized)
 
 _waiting = Refresher(workers=MOST_WAITING)
 
@@ -135,7 +132,8 @@ class LongPolls:
         asked = self._clock()
         found = self._asker.changed(Channel.parse(channel), route, self._seconds)
         patient = self._clock() - asked >= min(_PATIENT, self._seconds / 2)
-        changed = found is True or isinstance(found, _REVOKED)
+        # A failure that says something about the channel is a change.
+        changed = found is True or (isinstance(found, Exception) and is_revoked(found))
         with self._lock:
             if self._stopped:
                 return None

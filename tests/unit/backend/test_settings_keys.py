@@ -2,7 +2,7 @@
 
 import pytest
 
-from kafkaroute.backend.settings_keys import boolean_of, canonical_key, is_on, number_of
+from kafkaroute.backend.settings_keys import boolean_of, canonical_key, is_on, is_secret, number_of
 from kafkaroute.route import Route
 
 
@@ -53,3 +53,15 @@ def test_what_is_neither_counts_as_the_default():
     assert not is_on({}, "delivery.report.only.error")
     assert number_of({}, "session.timeout.ms") == 45_000
     assert number_of({"session.timeout.ms": "6000"}, "session.timeout.ms") == 6000
+
+
+@pytest.mark.parametrize(
+    "key", ["sasl.username", " sasl.username", "topic.SASL.password", "ssl.key.pem ", " ssl_key"]
+)
+def test_a_secret_is_one_in_every_spelling(key):
+    assert is_secret(key)
+
+
+def test_an_address_is_no_secret():
+    assert not is_secret(" sasl.oauthbearer.token.endpoint.url")
+    assert not is_secret("bootstrap.servers")

@@ -14,7 +14,7 @@ from typing import Any
 
 import confluent_kafka
 
-from kafkaroute.backend.settings_keys import ConfigValue
+from kafkaroute.backend.settings_keys import ConfigValue, is_on
 from kafkaroute.messages import OFFSET_INVALID, KafkaError, TopicPartition
 
 from .messages import to_native_partition, to_native_partitions
@@ -47,8 +47,8 @@ class Positions:
     def __init__(self, native: Any, config: Mapping[str, ConfigValue], waiting: Waiting) -> None:
         self._native = native
         self._waiting = waiting
-        self.stores = _is_on(config, STORE)
-        self._commits = _is_on(config, "enable.auto.commit")
+        self.stores = is_on(config, STORE)
+        self._commits = is_on(config, "enable.auto.commit")
         self.due = 0.0 if self.stores and self._commits else float("inf")
         self.own: set[Key] = set()
         #: The same for librdkafka; None: to be made anew.
@@ -173,8 +173,3 @@ class Positions:
     def settled(self) -> None:
         """What was owed is committed."""
         self._owed.clear()
-
-
-def _is_on(config: Mapping[str, ConfigValue], key: str) -> bool:
-    """A setting that is on by default, as librdkafka reads booleans."""
-    return str(config.get(key, True)).lower() in {"true", "1", "t"}
