@@ -37,6 +37,10 @@ _NEVER_EMPTY = frozenset(
     }
 )
 _EMPTY: Mapping[str, ConfigValue] = MappingProxyType({})
+#: Places that a channel may have left: a consumer asks each of them.
+_MOST_PREVIOUS = 100
+#: What can be sent back as a header (RFC 9110, 8.8.3), of a size that servers take.
+_ETAG = re.compile(r"[\x21-\x7e\x80-\xff]{1,1000}\Z")
 
 
 def route_from_answer(
@@ -67,7 +71,7 @@ def route_from_answer(
             members=_members(channel, whole, max_age, stale_if_error),
             max_age=max_age,
             stale_if_error=stale_if_error,
-            etag=etag,
+            etag=_validator(etag),
         )
     own = _own_part(channel, whole)
     topic = _topic_of(channel, own)
@@ -86,7 +90,7 @@ def route_from_answer(
         schema_registry=_schema_registry(channel, own),
         max_age=max_age,
         stale_if_error=stale_if_error,
-        etag=etag,
+        etag=_validator(etag),
     )
 
 
@@ -283,11 +287,18 @@ def _start_at(channel: Channel, value: object) -> str | None:
     _invalid(channel, "'start_at' is not 'earliest', 'latest' or a time (RFC 3339)")
 
 
+def _validator(etag: str | None) -> str | None:
+    """`etag`, where it can be sent back; else the next question is asked without."""
+    return etag if etag is not None and _ETAG.match(etag) else None
+
+
 def _previous(channel: Channel, value: object) -> tuple[Mapping[str, Any], ...]:
     if value is None:
         return ()
     if not isinstance(value, list | tuple):
         _invalid(channel, f"'previous' is {_kind(value)}, not a list")
+    if len(value) > _MOST_PREVIOUS:
+        _invalid(channel, f"'previous' names {len(value)} places, more than {_MOST_PREVIOUS}")
     places = []
     for entry in value:
         place = _object(channel, entry, "an entry of 'previous'")

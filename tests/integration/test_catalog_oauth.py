@@ -198,6 +198,8 @@ def test_a_refused_token_is_exchanged_once(stub, endpoint, opened):
         ((401, '{"error": "invalid_client"}', {}), CatalogUnauthorized, "401: invalid_client"),
         ((400, '{"error": "invalid_scope"}', {}), CatalogUnauthorized, "400: invalid_scope"),
         ((403, f'{{"error": "{SECRET}"}}', {}), CatalogUnauthorized, "the client (403)"),
+        ((401, '{"error": {"code": 401}}', {}), CatalogUnauthorized, "the client (401)"),
+        ((400, '{"error": ["no"]}', {}), CatalogUnauthorized, "the client (400)"),
         ((500, "x", {}), CatalogUnavailable, "failed (500)"),
         ((418, "x", {}), CatalogUnavailable, "failed (418)"),
         ((302, "", {"Location": "http://x/"}), CatalogUnavailable, "redirect (302)"),

@@ -211,8 +211,8 @@ _NOT_FOUND_LIFE, _ERROR_LIFE = 10.0, 1.0
 @dataclass(frozen=True, slots=True)
 class Lives:
     """`ttl` and `max_stale` hold where a route's own ``Cache-Control`` does not say. An answer may
-    shorten both; it may lengthen the TTL up to `max_ttl` (what stands between asks for a year now
-    and then), and `max_stale` not at all.
+    shorten both; it may lengthen the TTL up to `max_ttl` and `max_stale` (what stands between asks
+    for a year now and then), and `max_stale` not at all.
 
     The `chance` of several methods is a random number in 0…1: clients that did something at the
     same time must not do the next thing at the same time.
@@ -226,7 +226,8 @@ class Lives:
         """How long the route is fresh."""
         if (own := route.max_age) is None:
             return max(_SHORTEST_TTL, self.default_ttl)
-        return max(_SHORTEST_TTL, min(own, max(self.max_ttl, self.default_ttl)))
+        longest = max(self.default_ttl, min(self.max_ttl, self.default_max_stale))
+        return max(_SHORTEST_TTL, min(own, longest))
 
     def limit(self, route: Route) -> float:
         """How long the route may be used after the catalog confirmed it."""

@@ -181,7 +181,11 @@ class ClientCredentials:
         if reply.redirects:
             return self._no_token(f"it is a redirect ({reply.status}), which is not followed")
         word = answer.get("error")
-        told = f"{reply.status}: {word}" if word in _ERRORS else str(reply.status)
+        told = (
+            f"{reply.status}: {word}"
+            if isinstance(word, str) and word in _ERRORS
+            else str(reply.status)
+        )
         if reply.status in (400, 401, 403):
             return CatalogUnauthorized(f"{self._peer.name} refused the client ({told})")
         unavailable = CatalogUnavailable(f"{self._peer.name} failed ({told})").retry_in(

@@ -219,3 +219,20 @@ def test_there_and_back():
 )
 def test_cache_control(header, expected):
     assert cache_control(header) == expected
+
+
+@pytest.mark.parametrize("etag", ['"v1"', 'W/"1"', '"\xfc"', "x" * 1000])
+def test_a_validator_is_kept(etag):
+    assert route_from_answer(BAR, GOOD, etag=etag).etag == etag
+
+
+@pytest.mark.parametrize("etag", ["", '"a\nb"', '"\x00"', "x" * 60_000, '"\u20ac"', '"a b"'])
+def test_a_validator_that_cannot_be_sent_back_is_left_out(etag):
+    assert route_from_answer(BAR, GOOD, etag=etag).etag is None
+
+
+def test_places_that_were_left_are_bounded():
+    place = {"connection": {"bootstrap.servers": "a:1"}, "topic": "t"}
+    assert len(route_from_answer(BAR, GOOD | {"previous": [place] * 100}).previous) == 100
+    with pytest.raises(CatalogAnswerInvalid, match="'previous' names 5000 places, more than 100"):
+        route_from_answer(BAR, GOOD | {"previous": [place] * 5000})

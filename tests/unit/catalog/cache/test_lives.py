@@ -17,8 +17,8 @@ def route(**more):
     ("own", "ttl"), [(None, 30), (5, 5), (0, 1), (600, 600), (3600, 3600), (YEAR, 3600)]
 )
 def test_an_answer_lengthens_the_ttl_up_to_a_bound(own, ttl):
-    assert Lives(30, 60).ttl(route(max_age=own)) == ttl
-    assert Lives(30, 60).refresh_after(route(max_age=own), 1.0) <= ttl
+    assert Lives(30, 86_400).ttl(route(max_age=own)) == ttl
+    assert Lives(30, 86_400).refresh_after(route(max_age=own), 1.0) <= ttl
 
 
 def test_a_long_ttl_of_the_application_is_its_own_business():
@@ -33,4 +33,9 @@ def test_an_answer_only_shortens_how_long_a_route_may_be_used(own, limit):
 
 
 def test_the_bound_is_a_setting():
-    assert Lives(30, 60, max_ttl=100).ttl(route(max_age=YEAR)) == 100
+    assert Lives(30, 600, max_ttl=100).ttl(route(max_age=YEAR)) == 100
+
+
+def test_no_answer_makes_a_route_usable_for_longer_than_max_stale():
+    lives = Lives(30, 60)
+    assert lives.limit(route(max_age=YEAR, stale_if_error=YEAR)) == 60
