@@ -7,7 +7,10 @@ from urllib.parse import urlsplit
 
 from .errors import ChannelInvalid
 
-__all__ = ["Channel"]
+__all__ = ["MOST_PREVIOUS", "Channel"]
+
+#: Places that a channel may have left and that an answer may name: a consumer asks each of them.
+MOST_PREVIOUS = 100
 
 _EXAMPLE = "expected something like kafka://example.com/orders"
 

@@ -25,8 +25,6 @@ NO_MODULES = {
     "kafkaroute.confluent",
     "kafkaroute.moves",
     "kafkaroute.toml",
-    "kafkaroute.schema_registry",
-    "kafkaroute.resolve",
 }
 #: Documented once, at these addresses: applications and plug-ins of others still use them.
 ONCE = [

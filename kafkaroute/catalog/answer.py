@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from ..backend.settings_keys import ConfigValue, canonical_key
-from ..channel import Channel
+from ..channel import MOST_PREVIOUS, Channel
 from ..errors import CatalogAnswerInvalid, CatalogError, ChannelInvalid, ChannelNotFound
 from ..route import Route
 
@@ -26,7 +26,6 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 #: Settings whose empty value means that the service's secret reference points to nothing.
 _NEVER_EMPTY = frozenset(
     {
-        "group.id",
         "sasl.username",
         "sasl.password",
         "sasl.oauthbearer.client.id",
@@ -37,8 +36,6 @@ _NEVER_EMPTY = frozenset(
     }
 )
 _EMPTY: Mapping[str, ConfigValue] = MappingProxyType({})
-#: Places that a channel may have left: a consumer asks each of them.
-_MOST_PREVIOUS = 100
 #: What can be sent back as a header (RFC 9110, 8.8.3), of a size that servers take.
 _ETAG = re.compile(r"[\x21-\x7e\x80-\xff]{1,1000}\Z")
 
@@ -233,7 +230,9 @@ def _settings(
         if isinstance(value, str) and "\0" in value:
             # C clients would read only what stands before it.
             _invalid(channel, f"setting {key[:80]!r} in {what} has a NUL character")
-        if isinstance(value, str) and not value.strip() and canonical_key(key) in _NEVER_EMPTY:
+        if isinstance(value, str) and not value.strip() and canonical_key(key) == "group.id":
+            _invalid(channel, f"setting {key!r} in {what} is empty: a group needs a name")
+        if value == "" and canonical_key(key) in _NEVER_EMPTY:
             _invalid(
                 channel,
                 f"setting {key!r} in {what} is empty; the secret that it stands for is not set "
@@ -297,8 +296,8 @@ def _previous(channel: Channel, value: object) -> tuple[Mapping[str, Any], ...]:
         return ()
     if not isinstance(value, list | tuple):
         _invalid(channel, f"'previous' is {_kind(value)}, not a list")
-    if len(value) > _MOST_PREVIOUS:
-        _invalid(channel, f"'previous' names {len(value)} places, more than {_MOST_PREVIOUS}")
+    if len(value) > MOST_PREVIOUS:
+        _invalid(channel, f"'previous' names {len(value)} places, more than {MOST_PREVIOUS}")
     places = []
     for entry in value:
         place = _object(channel, entry, "an entry of 'previous'")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from ..channel import Channel
+from ..channel import MOST_PREVIOUS, Channel
 from .history import Earlier, History
 from .model import ANY_CALLER, Cluster, Credentials, Profile, Rules, Value, plain_uri
 from .places import Place, Routing, has_tags, matching_channels, place_of, same_cluster
@@ -215,7 +215,8 @@ class _Body:
         return added
 
     def _previous(self, earlier: Iterable[Earlier]) -> list[dict[str, Any]]:
-        """Places that may still hold messages, and that the caller may still read."""
+        """Places that may still hold messages, and that the caller may still read: the last ones, as
+        clients refuse an answer with more of them."""
         keep = timedelta(seconds=self._rules.previous_for)
         current = {cluster.name: cluster for cluster in self._rules.clusters}
         told = []
@@ -239,7 +240,7 @@ class _Body:
                     **({"cluster_id": cluster.cluster_id} if cluster.cluster_id else {}),
                 }
             )
-        return told
+        return told[-MOST_PREVIOUS:]
 
 
 def _mapping(found: list[_Found]) -> dict[str, str]:

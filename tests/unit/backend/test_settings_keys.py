@@ -56,7 +56,15 @@ def test_what_is_neither_counts_as_the_default():
 
 
 @pytest.mark.parametrize(
-    "key", ["sasl.username", " sasl.username", "topic.SASL.password", "ssl.key.pem ", " ssl_key"]
+    "key",
+    [
+        "sasl.username",
+        " sasl.username",
+        "topic.sasl.username",
+        "topic.SASL.password",
+        "ssl.key.pem ",
+        " ssl_key",
+    ],
 )
 def test_a_secret_is_one_in_every_spelling(key):
     assert is_secret(key)

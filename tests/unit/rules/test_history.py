@@ -186,6 +186,13 @@ def test_previous_places_are_told_for_a_while_only():
     assert body["generation"] == 2
 
 
+def test_no_more_previous_places_are_told_than_a_client_takes():
+    texts = [moved(RULES, (EU, "west", f"o{number}")) for number in range(102)]
+    body = answer(parse_rules(texts[-1]), *BILLING, history_of(RULES, *texts)).body
+    assert [place["topic"] for place in body["previous"]] == [f"o{n}" for n in range(1, 101)]
+    assert len(route_from_answer(Channel.parse(EU), body).previous) == 100
+
+
 def test_a_previous_place_that_the_caller_may_not_read_is_left_out():
     text = moved(RULES, (EU, "east", "there"))
     before = moved(RULES, (EU, "west", "o"))
