@@ -45,7 +45,8 @@ class Phase(StrEnum):
     LATE = "late arrival"
     #: C: the old place was left with `partitions` read, but not committed up to the end.
     UNCOMMITTED = "uncommitted"
-    #: C: the old place was left, not known to be empty from the offsets in `partitions` on.
+    #: C: the old place was left, not known to be empty from the offsets in `partitions` on; or a
+    #: place in between was never reached, and is not waited for any more.
     UNREAD = "unread"
     #: C: after a manual assign() nothing moves by itself: assign again.
     ASSIGN_AGAIN = "assign again"

@@ -117,7 +117,7 @@ class Settings:
         settings = {key: _convert(key, value, "config") for key, value in config.items()}
         if "service_gateway_uri" not in settings:
             raise ConfigurationError("service_gateway_uri is missing in the config")
-        return cls(**settings).checked()
+        return _checked(cls(**settings))
 
     @classmethod
     def load(
@@ -157,7 +157,7 @@ class Settings:
                 "service_gateway_uri is missing: give it in the config, as "
                 "KAFKAROUTE_SERVICE_GATEWAY_URI, or in the file named by KAFKAROUTE_CONFIG"
             )
-        return cls(**merged).checked()
+        return _checked(cls(**merged))
 
     def __repr__(self) -> str:
         # The address may carry user:password@; the rest of what is secret is left out.
@@ -165,23 +165,24 @@ class Settings:
         shown["service_gateway_uri"] = _USER_INFO.sub("//***@", self.service_gateway_uri)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
-    def checked(self) -> Settings:
-        """These settings, whose values are in their ranges. Raises ConfigurationError otherwise."""
-        for name in ("timeout", "ttl", "max_ttl", "drain_timeout"):
-            if not 0 < (seconds := getattr(self, name)) < inf:
-                raise ConfigurationError(f"{name} must be above 0 seconds, not {seconds}")
-        if not self.max_stale >= 0:  # NaN, too
-            raise ConfigurationError(f"max_stale must not be negative, not {self.max_stale}")
-        if self.long_poll is not None and not 1 <= self.long_poll <= 3600:
-            raise ConfigurationError(f"long_poll must be 1 to 3600 seconds, not {self.long_poll}")
-        for name in ("move_window", "move_linger"):
-            if (seconds := getattr(self, name)) is not None and not 0 <= seconds < inf:
-                raise ConfigurationError(f"{name} must not be negative, not {seconds}")
-        if ":" not in self.service_gateway_uri:
-            raise ConfigurationError(
-                "service_gateway_uri has no scheme: expected http://…, https://… or file:…"
-            )
-        return self
+
+def _checked(settings: Settings) -> Settings:
+    """`settings`, whose values are in their ranges. Raises ConfigurationError otherwise."""
+    for name in ("timeout", "ttl", "max_ttl", "drain_timeout"):
+        if not 0 < (seconds := getattr(settings, name)) < inf:
+            raise ConfigurationError(f"{name} must be above 0 seconds, not {seconds}")
+    if not settings.max_stale >= 0:  # NaN, too
+        raise ConfigurationError(f"max_stale must not be negative, not {settings.max_stale}")
+    if settings.long_poll is not None and not 1 <= settings.long_poll <= 3600:
+        raise ConfigurationError(f"long_poll must be 1 to 3600 seconds, not {settings.long_poll}")
+    for name in ("move_window", "move_linger"):
+        if (seconds := getattr(settings, name)) is not None and not 0 <= seconds < inf:
+            raise ConfigurationError(f"{name} must not be negative, not {seconds}")
+    if ":" not in settings.service_gateway_uri:
+        raise ConfigurationError(
+            "service_gateway_uri has no scheme: expected http://…, https://… or file:…"
+        )
+    return settings
 
 
 _NAMES = tuple(f.name for f in fields(Settings))

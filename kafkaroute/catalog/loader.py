@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError, PluginBroken
+from ..errors import ConfigurationError, PluginBroken, PluginNotFound
 from ..plugins import CATALOGS, load_plugin
 from .contract import Catalog
 
@@ -27,11 +27,15 @@ def open_catalog(settings: Settings) -> Catalog:
         raise ConfigurationError(
             "service_gateway_uri has no scheme: expected http://…, https://… or file:…"
         )
-    if rest[:1].isdigit():  # a port: no address of a catalog begins like that behind its scheme
+    try:
+        kind = load_plugin(CATALOGS, scheme.lower())
+    except PluginNotFound:
+        if not rest[:1].isdigit():
+            raise
+        # What looks like a scheme is a host, and a port follows.
         raise ConfigurationError(
             f"service_gateway_uri has no scheme: write http://{settings.service_gateway_uri} or https://…"
-        )
-    kind = load_plugin(CATALOGS, scheme.lower())
+        ) from None
     if not (isinstance(kind, type) and issubclass(kind, Catalog)):
         raise PluginBroken(
             f"the plug-in for catalog scheme {scheme!r} is no subclass of "

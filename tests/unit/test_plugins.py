@@ -288,6 +288,11 @@ def test_an_address_without_a_scheme_is_told_what_to_write(address):
         open_catalog(settings)
 
 
+def test_a_file_whose_name_begins_with_a_digit_has_a_scheme():
+    with pytest.raises(ConfigurationError, match="no such file|cannot read|No such file"):
+        open_catalog(Settings.from_dict({"service_gateway_uri": "file:2026-rules.yaml"}))
+
+
 def test_not_a_catalog(site, name):
     scheme = name.replace("-", "")
     site.install("acme-odd", "class Plugin: pass", name=scheme, group=CATALOGS)

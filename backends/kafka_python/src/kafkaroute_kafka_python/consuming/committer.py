@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kafkaroute.errors import KafkaException
-from kafkaroute.messages import KafkaError, TopicPartition, kafka_exception
+from kafkaroute.messages import KafkaError, TopicPartition
 
 from ..errors import mapped, to_kafka_error
 from ..internals import private
@@ -81,11 +81,8 @@ class Committer:
         self._closed = True
 
     def choose(self, offsets: Sequence[TopicPartition] | None) -> dict[Any, Stored]:
-        """The offsets to commit; KafkaException ``_NO_OFFSET`` when there are none."""
-        chosen = self._store.due() if offsets is None else from_application(offsets)
-        if not chosen:
-            raise kafka_exception(KafkaError._NO_OFFSET, "Local: No offset stored")
-        return chosen
+        """The offsets to commit, if there are any."""
+        return self._store.due() if offsets is None else from_application(offsets)
 
     def commit(self, offsets: Mapping[Any, Stored]) -> list[TopicPartition]:
         """Commit now. Partitions that fail alone carry their error in the result."""

@@ -227,9 +227,11 @@ class KafkaPythonConsumer(BackendConsumer):
         self, offsets: Sequence[TopicPartition] | None, asynchronous: bool
     ) -> list[TopicPartition] | None:
         self._check_open()
-        if asynchronous and offsets is None and not self._store.due():
-            return None  # as librdkafka, which finds that out in the background
         chosen = self._committer.choose(offsets)
+        if not chosen:
+            if asynchronous and offsets is None:
+                return None  # as librdkafka, which finds that out in the background
+            raise kafka_exception(KafkaError._NO_OFFSET, "Local: No offset stored")
         self._need(self._plan.request_timeout)
         if asynchronous:
             self._committer.commit_soon(chosen)
