@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .settings_keys import ConfigValue
 
-__all__ = ["unfit_setting"]
+__all__ = ["names_a_file", "unfit_setting"]
 
 #: Settings that name a file, which a client reads while it is made. One may be a directory.
 _FILES = frozenset(
@@ -31,6 +31,11 @@ _LARGEST_FILE = 16 * 1024 * 1024
 #: Bytes of a client.id beyond ASCII: librdkafka 2.16 cuts a client's name ("id#consumer-1") at 127
 #: bytes, in the middle of a character, and writes what is left into its log lines.
 _LONGEST_CLIENT_ID = 96
+
+
+def names_a_file(key: str) -> bool:
+    """Whether the value of the setting `key` is the path of a file that a client reads."""
+    return key in _FILES
 
 
 def unfit_setting(config: Mapping[str, ConfigValue]) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import ConfigurationError, KafkarouteError
+from ..extras import how_to_get
 from . import backends, check, hash_password, import_kong, resolve, rules, serve, verify_move
 
 __all__ = ["main"]
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except SystemExit as stop:  # argparse: usage, --help, --version
         return stop.code if isinstance(stop.code, int) else USAGE
-    except ConfigurationError as error:
-        return _complain(error, USAGE)
+    except (ConfigurationError, ModuleNotFoundError) as error:
+        return _misused(error)
     except (KafkarouteError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # `kafkaroute … | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,6 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(code)
 
 
-def _complain(error: Exception, code: int) -> int:
+def _misused(error: ConfigurationError | ModuleNotFoundError) -> int:
+    if isinstance(error, ConfigurationError):
+        return _complain(error, USAGE)
+    if (told := how_to_get("commands about rules", error)) is None:
+        raise error
+    return _complain(told, USAGE)
+
+
+def _complain(error: Exception | str, code: int) -> int:
     print(f"kafkaroute: {error}", file=sys.stderr)
     return code

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +29,20 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.schema:
-        sys.stdout.write(
-            files("kafkaroute.rules").joinpath("rules.schema.json").read_text(encoding="utf-8")
-        )
+        from ..rules.loader import json_schema
+
+        print(json.dumps(json_schema(), indent=2))
         return 0
     if options.rules is None:
         raise ConfigurationError("check needs the path of a rules file")
-    import_module("kafkaroute.rules.loader")  # says which extra is missing
+    text = _text_of(options.rules)
     from ..rules.check import check_rules
+    from .backends import installed_backends
 
-    try:
-        text = Path(options.rules).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {options.rules}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{options.rules} is not UTF-8 text") from None
-    rules, problems, warnings = check_rules(text, options.rules, os.environ)
+    backends, broken = installed_backends()
+    for why in broken:
+        print(f"kafkaroute: {why}: it is not asked about profiles", file=sys.stderr)
+    rules, problems, warnings = check_rules(text, options.rules, os.environ, backends)
     for problem in problems:
         print(problem)
     for warning in warnings:
@@ -68,6 +65,15 @@ def run(options: argparse.Namespace) -> int:
         summary += f"; {_count(len(warnings), 'warning')}"
     print(summary, file=sys.stderr if failed else sys.stdout)
     return 1 if failed else 0
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8 text") from None
 
 
 def _count(number: int, what: str) -> str:

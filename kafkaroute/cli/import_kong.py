@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    import_module("kafkaroute.rules.loader")  # says which extra is missing
     from .kong.convert import convert
 
     try:

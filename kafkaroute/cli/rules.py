@@ -52,10 +52,14 @@ def _put(options: argparse.Namespace) -> int:
     from ..rules import loader as rules_loader
     from ..rules.check import check_rules
     from ..server.stores import postgres
+    from .backends import installed_backends
 
     database = postgres.Database(options.url)
     given = rules_loader.read_document(options.rules)
-    rules, problems, warnings = check_rules(given, options.rules, os.environ)
+    backends, broken = installed_backends()
+    for why in broken:
+        print(f"kafkaroute: {why}: it is not asked about profiles", file=sys.stderr)
+    rules, problems, warnings = check_rules(given, options.rules, os.environ, backends)
     for line in (*problems, *(f"{warning} (warning)" for warning in warnings)):
         print(line)
     if rules is None:

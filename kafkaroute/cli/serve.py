@@ -57,14 +57,10 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    try:
-        for package in ("httptools", "jinja2", "jwt"):
-            import_module(package)  # the service imports these
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"serving needs {error.name}: pip install 'kafkaroute[server]'"
-        ) from None
+    for package in ("httptools", "jinja2", "jwt"):
+        import_module(package)  # the service imports these: better now than half started
+    import uvicorn
+
     if not 0 <= options.port <= 65_535:
         raise ConfigurationError("--port must be 0 to 65535")
     with _logging_to_stderr(options.log_level):

@@ -1,54 +1,46 @@
-"""Reads a rules file (docs/rules.md): YAML in, checked :class:`Rules` out."""
+"""The rules file (docs/rules.md) described: YAML in, checked :class:`Rules` out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ..channel import Channel
 from ..errors import ChannelInvalid, ConfigurationError
-from .callers import may_ask, read_authentication, read_callers
+from ..extras import how_to_get
 from .model import (
-    ASKER_PARTS,
     PREVIOUS_FOR,
     Authentication,
-    Caller,
+    Certificates,
     ChannelKey,
     Cluster,
     Credentials,
     Move,
-    Predicate,
     Profile,
-    Rule,
     Rules,
     Target,
-    Value,
     channel_key,
 )
-from .secrets.refs import is_reference, reference_problem
 
 try:
-    from .topics import (
-        PARTS,
-        read_lookup,
-        read_pattern,
-        read_start_at,
-        read_topic,
-        read_transform,
-    )
+    from .callers import AUTHENTICATION, CALLER, may_ask
+    from .shapes import Defs, Field, Leaf, ListOf, Nodes, Reading, Record, Values, read_alone
+    from .topics import RULE, START_AT, TOPIC
+    from .values import CONNECTION, REGISTRY, SECONDS, SETTINGS, TAGS, TEXT, WITH_SECRETS
     from .yaml_nodes import Node, parse
 except ModuleNotFoundError as error:
-    raise ConfigurationError(
-        f"rules files need the package that provides {error.name!r}: pip install 'kafkaroute[file]'"
-    ) from error
+    raise ConfigurationError(how_to_get("rules files", error) or str(error)) from error
 
-__all__ = ["load_rules", "parse_rules", "read_document"]
+__all__ = ["json_schema", "load_rules", "parse_rules", "read_document", "read_rules"]
 
 #: The only version of the format so far.
 FORMAT_VERSION = 1
-#: The first three must be there; ``at`` is for people.
-MOVE_KEYS = ("channel", "cluster", "topic", "start_at", "at")
+_DOTTED = "Client settings by librdkafka's dotted names."
+#: Stands in for a section that cannot be read: not every caller needs a password, and any may have
+#: credentials.
+_ANY_WAY = Authentication(certificates=Certificates(listed_only=False))
 
 
 def load_rules(path: str | Path) -> Rules:
@@ -72,217 +64,213 @@ def read_document(path: str | Path) -> str:
 
 def parse_rules(text: str, file: str = "rules") -> Rules:
     """As :func:`load_rules`, from `text`; `file` is the name used in errors."""
-    root = parse(text, file).fields(
-        "version",
-        "cache",
-        "authentication",
-        "callers",
-        "credentials",
-        "clusters",
-        "moves",
-        "history",
-        "profiles",
-        required=("clusters", "profiles"),
-    )
-    if "version" in root and root["version"].integer() != FORMAT_VERSION:
-        root["version"].fail(f"this release reads version {FORMAT_VERSION}")
-    clusters = tuple(_cluster(node) for node in root["clusters"].items())
-    names = [cluster.name for cluster in clusters]
-    for node, name in zip(root["clusters"].items(), names, strict=True):
-        if names.count(name) > 1:
-            node.fail(f"two clusters are named {name!r}")
-    authentication = (
-        read_authentication(root["authentication"]) if "authentication" in root else None
-    )
-    callers = read_callers(root["callers"], authentication is not None) if "callers" in root else {}
-    credentials = None
-    if "credentials" in root:
-        credentials = tuple(
-            _credentials(node, callers, names, authentication)
-            for node in root["credentials"].items()
-        )
-    cache = root["cache"].fields("max_age", "stale_if_error") if "cache" in root else {}
-    history = root["history"].fields("previous_for") if "history" in root else {}
-    previous_for = _seconds(history.get("previous_for"))
-    return Rules(
-        clusters=clusters,
-        profiles=tuple(_profile(node) for node in root["profiles"].items()),
-        credentials=credentials,
-        callers=MappingProxyType(callers),
-        authentication=authentication,
-        max_age=_seconds(cache.get("max_age")),
-        stale_if_error=_seconds(cache.get("stale_if_error")),
-        moves=MappingProxyType(_moves(root["moves"], names) if "moves" in root else {}),
-        previous_for=PREVIOUS_FOR if previous_for is None else previous_for,
-    )
+    return read_alone(_ROOT, parse(text, file))
 
 
-def _seconds(node: Node | None) -> float | None:
-    if node is None:
-        return None
-    value = node.scalar()
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        node.fail("expected a number of seconds")
-    return float(value)
+def read_rules(root: Node) -> tuple[Rules | None, list[str]]:
+    """The rules in a document, or everything that is wrong with it in the document's order."""
+    reading = Reading()
+    return reading.attempt(root, _ROOT.read, root, reading), reading.problems()
 
 
-def _value(node: Node) -> Value:
-    value = node.scalar()
-    if not isinstance(value, (str, int, float, bool)):
-        node.fail("expected a string, a number or a boolean")
-    return value
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of rules files, for editors."""
+    defs: Defs = {}
+    made = _ROOT.schema(defs)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "kafkaroute rules",
+        "description": "Which Kafka clusters there are and which channel lives where.",
+        **made,
+        "$defs": defs,
+    }
 
 
-def _values(node: Node, *, secrets: bool) -> Mapping[str, Value]:
-    found: dict[str, Value] = {}
-    for key, child in node.entries():
-        value = _value(child)
-        if is_reference(value):
-            problem = reference_problem(str(value))
-            if problem or not secrets:
-                child.fail(problem or "secret references belong under credentials")
-        found[key] = value
-    return MappingProxyType(found)
+def _version(node: Node) -> int:
+    if (version := node.integer()) != FORMAT_VERSION:
+        node.fail(f"this release reads version {FORMAT_VERSION}")
+    return version
 
 
-def _tags(node: Node | None) -> Mapping[str, str]:
-    if node is None:
-        return {}
-    return MappingProxyType({key: child.text() for key, child in node.entries()})
-
-
-def _cluster(node: Node) -> Cluster:
-    fields = node.fields(
-        "name",
-        "connection",
-        "tags",
-        "cluster_id",
-        "schema_registry",
-        "rules",
-        required=("name", "connection", "rules"),
-    )
-    connection = _values(fields["connection"], secrets=False)
-    if not connection.get("bootstrap.servers"):
-        fields["connection"].fail("'bootstrap.servers' is missing")
-    return Cluster(
-        name=fields["name"].text(),
-        connection=connection,
-        rules=tuple(_rule(child) for child in fields["rules"].items()),
-        tags=_tags(fields.get("tags")),
-        cluster_id=fields["cluster_id"].text() if "cluster_id" in fields else None,
-        schema_registry=_schema_registry(fields.get("schema_registry")),
-    )
-
-
-def _schema_registry(node: Node | None) -> Mapping[str, Value]:
-    if node is None:
-        return {}
-    found = _values(node, secrets=True)
-    if not found.get("url"):
-        node.fail("'url' is missing")
-    for key, child in node.entries():
-        if not isinstance(found[key], str):
-            child.fail("expected a string: put it in quotes")
-    return found
-
-
-def _moves(node: Node, clusters: list[str]) -> dict[ChannelKey, Move]:
-    found: dict[ChannelKey, Move] = {}
-    for item in node.items():
-        move = _move(item, clusters)
-        if found.setdefault(channel_key(move.channel), move) is not move:
-            item.fail("this channel stands here twice")
-    return found
-
-
-def _move(node: Node, clusters: list[str]) -> Move:
-    fields = node.fields(*MOVE_KEYS, required=MOVE_KEYS[:3])
+def _channel(node: Node) -> Channel:
     try:
-        channel = Channel.parse(fields["channel"].text())
+        return Channel.parse(node.text())
     except ChannelInvalid as error:
-        fields["channel"].fail(str(error))
-    cluster = fields["cluster"].text()
-    if cluster not in clusters:
-        fields["cluster"].fail(f"no cluster is named {cluster!r}")
-    if "at" in fields:
-        fields["at"].scalar()
-    return Move(channel, cluster, Target(read_topic(fields["topic"]), read_start_at(fields)))
+        node.fail(str(error))
 
 
-def _rule(node: Node) -> Rule:
-    fields = node.fields("match", "lookup", "transform")
-    if ("lookup" in fields) == ("transform" in fields):
-        node.fail("a rule has either 'lookup' or 'transform'")
-    predicates: list[Predicate] = []
-    if "match" in fields:
-        for part, child in fields["match"].fields(*PARTS, *ASKER_PARTS).items():
-            predicates.append(Predicate(part, read_pattern(child)))
-    topic = (
-        read_lookup(fields["lookup"]) if "lookup" in fields else read_transform(fields["transform"])
-    )
-    return Rule(tuple(predicates), topic)
+def _new_cluster(node: Node, _nodes: Nodes, values: Values, reading: Reading) -> None:
+    if (name := values.get("name")) is None:
+        return
+    if name in reading.clusters:
+        node.fail(f"two clusters are named {name!r}")
+    reading.clusters.append(name)
 
 
-def _profile(node: Node) -> Profile:
-    fields = node.fields("name", "settings", "tags", required=("name", "settings"))
-    settings: dict[str, Value] = {}
-    for key, child in fields["settings"].entries():
-        settings[key] = _typed(child) if child.is_mapping else _value(child)
-        if is_reference(settings[key]):
-            child.fail("secret references belong under credentials")
-    return Profile(fields["name"].text(), MappingProxyType(settings), _tags(fields.get("tags")))
+class _KnownCluster:
+    """The name of a cluster that stands above."""
+
+    def read(self, node: Node, reading: Reading) -> str:
+        if (name := node.text()) not in reading.clusters:
+            node.fail(f"no cluster is named {name!r}")
+        return name
+
+    def schema(self, defs: Defs) -> dict[str, Any]:
+        return TEXT.schema(defs)
 
 
-def _typed(node: Node) -> Value:
-    """``{value: "3", type: number}``, for files made by programs that quote everything."""
-    fields = node.fields("value", "type", required=("value", "type"))
-    value, wanted = _value(fields["value"]), fields["type"].text()
-    if wanted == "string":
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        return str(value)
-    if wanted == "boolean":
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.lower() in {"true", "false"}:
-            return value.lower() == "true"
-        fields["value"].fail("expected true or false")
-    if wanted == "number":
-        if isinstance(value, bool):
-            fields["value"].fail("expected a number")
-        if not isinstance(value, str):
-            return value
-        for convert in (int, float):
-            try:
-                return convert(value)
-            except ValueError:
+class _KnownCaller:
+    """Who may ask, or ``*``."""
+
+    def read(self, node: Node, reading: Reading) -> str:
+        caller = node.text()
+        if not may_ask(caller, reading.callers, reading.authentication):
+            node.fail("this caller is not among 'callers'")
+        return caller
+
+    def schema(self, _defs: Defs) -> dict[str, Any]:
+        return dict(TEXT.json)
+
+
+class _AuthenticationSection:
+    """What is accepted besides passwords, for the sections that are read after it."""
+
+    def read(self, node: Node, reading: Reading) -> Authentication:
+        reading.accept(_ANY_WAY)
+        found = AUTHENTICATION.read(node, reading)
+        reading.accept(found)
+        return found
+
+    def schema(self, defs: Defs) -> dict[str, Any]:
+        return AUTHENTICATION.schema(defs)
+
+
+def _move(values: Values) -> Move:
+    target = Target(values["topic"], values.get("start_at"))
+    return Move(values["channel"], values["cluster"], target)
+
+
+class _Moves:
+    """Moves by channel, each once."""
+
+    def read(self, node: Node, reading: Reading) -> Mapping[ChannelKey, Move]:
+        found: dict[ChannelKey, Move] = {}
+        for item in node.items():
+            move = reading.attempt(item, _MOVE.read, item, reading)
+            if move is None:
                 continue
-        fields["value"].fail("expected a number")
-    return fields["type"].fail("expected string, number or boolean")
+            if found.setdefault(channel_key(move.channel), move) is not move:
+                reading.attempt(item, item.fail, "this channel stands here twice")
+        return MappingProxyType(found)
+
+    def schema(self, defs: Defs) -> dict[str, Any]:
+        return ListOf(_MOVE).schema(defs)
 
 
-def _credentials(
-    node: Node,
-    callers: Mapping[str, Caller],
-    clusters: list[str],
-    authentication: Authentication | None,
-) -> Credentials:
-    fields = node.fields(
-        "caller", "clusters", "values", "schema_registry", required=("caller", "values")
-    )
-    caller = fields["caller"].text()
-    if not may_ask(caller, callers, authentication):
-        fields["caller"].fail("this caller is not among 'callers'")
-    only: set[str] = set()
-    for child in fields["clusters"].items() if "clusters" in fields else ():
-        name = child.text()
-        if name not in clusters:
-            child.fail(f"no cluster is named {name!r}")
-        only.add(name)
-    registry = fields.get("schema_registry")
-    return Credentials(
-        caller,
-        _values(fields["values"], secrets=True),
-        frozenset(only),
-        {} if registry is None else _values(registry, secrets=True),
-    )
+def _credentials(values: Values) -> Credentials:
+    return Credentials(clusters=frozenset(values.pop("clusters", ())), **values)
+
+
+def _rules(values: Values) -> Rules:
+    values.pop("version", None)
+    values.update(values.pop("cache", {}))
+    values.update(values.pop("history", {}))
+    callers = {caller.name: caller for caller in values.pop("callers", ())}
+    return Rules(callers=MappingProxyType(callers), **{"previous_for": PREVIOUS_FOR, **values})
+
+
+_CLUSTER = Record(
+    {
+        "name": Field(TEXT, required=True),
+        "connection": Field(CONNECTION, _DOTTED, required=True),
+        "tags": Field(TAGS, "Chosen by the query parameters kafka.NAME."),
+        "cluster_id": Field(TEXT),
+        "schema_registry": Field(REGISTRY, "Settings of the schema registry beside the cluster."),
+        "rules": Field(ListOf(RULE), "In this order: the first that matches wins.", required=True),
+    },
+    make=lambda values: Cluster(**values),
+    name="cluster",
+    checks=(_new_cluster,),
+)
+_MOVE = Record(
+    {
+        "channel": Field(Leaf(_channel, TEXT.json, TEXT.name), required=True),
+        "cluster": Field(_KnownCluster(), "A cluster's name.", required=True),
+        "topic": Field(TOPIC, required=True),
+        "start_at": Field(START_AT),
+        "at": Field(Leaf(Node.scalar, {"type": "string"}), "When it was moved; for people."),
+    },
+    make=_move,
+    name="move",
+)
+_PROFILE = Record(
+    {
+        "name": Field(TEXT, required=True),
+        "settings": Field(SETTINGS, _DOTTED, required=True),
+        "tags": Field(TAGS, "Chosen by the query parameters config_profile.NAME."),
+    },
+    make=lambda values: Profile(**values),
+    name="profile",
+)
+_CREDENTIALS = Record(
+    {
+        "caller": Field(_KnownCaller(), "One of the callers, or * for every other.", required=True),
+        "clusters": Field(ListOf(_KnownCluster()), "Only for these clusters."),
+        "values": Field(WITH_SECRETS, _DOTTED, required=True),
+        "schema_registry": Field(
+            WITH_SECRETS, "Added to the cluster's, such as basic.auth.user.info."
+        ),
+    },
+    make=_credentials,
+    name="credentials",
+)
+_CACHE = Record({"max_age": Field(SECONDS), "stale_if_error": Field(SECONDS)}, make=dict)
+_HISTORY = Record(
+    {
+        "previous_for": Field(
+            SECONDS,
+            "How long an earlier place of a channel is answered as previous; a week by default.",
+        )
+    },
+    make=dict,
+)
+#: Sections are read in this order: what one refers to stands above it.
+_ROOT = Record(
+    {
+        "version": Field(Leaf(_version, {"const": FORMAT_VERSION}), "Version of the format."),
+        "cache": Field(_CACHE, "Sent as Cache-Control."),
+        "authentication": Field(_AuthenticationSection(), "What is accepted besides passwords."),
+        "callers": Field(ListOf(CALLER), "Who may ask; without this section everyone."),
+        "clusters": Field(
+            ListOf(_CLUSTER), "In this order: the first with a matching rule wins.", required=True
+        ),
+        "credentials": Field(ListOf(_CREDENTIALS), "What a caller uses on Kafka."),
+        "moves": Field(
+            _Moves(),
+            "Single channels whose place comes before the clusters' rules. The service writes here "
+            "what POST /v1/moves asks for.",
+        ),
+        "history": Field(_HISTORY, "Earlier places of channels."),
+        "profiles": Field(ListOf(_PROFILE), "Named sets of client settings.", required=True),
+    },
+    make=_rules,
+    json={
+        "allOf": [
+            {
+                "if": {"not": {"required": ["authentication"]}},
+                "then": {
+                    "properties": {
+                        "callers": {
+                            "items": {
+                                "anyOf": [
+                                    {"required": ["password"]},
+                                    {"required": ["password_hash"]},
+                                ]
+                            }
+                        }
+                    }
+                },
+            }
+        ]
+    },
+)

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ...errors import ConfigurationError
-from ...rules.loader import _typed, parse_rules
+from ...rules.loader import parse_rules
 from ...rules.model import Value
 from ...rules.passwords import hash_password
 from ...rules.secrets.refs import is_reference, reference_problem
+from ...rules.shapes import read_alone
+from ...rules.values import SETTING
 from ...rules.yaml_nodes import Node, parse
 from .lua_patterns import LuaPatternError, to_re2
 from .reader import Plugin, User, children, entries, placed, plugins, text_of, users
@@ -285,7 +287,7 @@ class _Conversion:
         settings: dict[str, Value] = {}
         for key, child in entries(fields.get("configs")).items():
             try:
-                value = _typed(child) if child.is_mapping else child.scalar()
+                value = read_alone(SETTING, child) if child.is_mapping else child.scalar()
             except ConfigurationError as error:
                 self.notes.append(str(error))
                 self._out.comment(2, f"NEEDS A HAND: {error}")

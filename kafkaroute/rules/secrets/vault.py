@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...extras import how_to_get
 from .stores import SecretStore, SecretUnavailable
 
 __all__ = ["VaultStore"]
@@ -43,9 +44,7 @@ class VaultStore(SecretStore):
             from hvac.exceptions import Forbidden, InvalidPath, Unauthorized, VaultError
             from requests import RequestException
         except ModuleNotFoundError as error:
-            raise SecretUnavailable(
-                f"secrets in Vault need {error.name!r}: pip install 'kafkaroute[vault]'"
-            ) from None
+            raise SecretUnavailable(how_to_get("secrets in Vault", error) or str(error)) from None
         if self._pid != os.getpid():  # the parent's connection is not for the child of a fork
             self._client, self._lock, self._pid = None, threading.Lock(), os.getpid()
         try:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ...errors import ConfigurationError
+from ...extras import how_to_get
 from ...rules.records import (
     HistoryBuilder,
     first_record,
@@ -22,9 +23,7 @@ try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 except ImportError as error:
-    raise ConfigurationError(
-        "rules in PostgreSQL need psycopg: pip install 'kafkaroute[postgresql]'"
-    ) from error
+    raise ConfigurationError(how_to_get("rules in PostgreSQL", error) or str(error)) from error
 
 __all__ = ["CHANNEL", "Database", "Version", "why"]
 

@@ -149,11 +149,17 @@ def test_backends_lists_without_importing(capsys):
         ["kafkaroute", __version__],
     ]
     build = "compiled" if lane.__file__.endswith(tuple(EXTENSION_SUFFIXES)) else "pure Python"
-    assert [line.endswith(f" {build}") for line in lines] == [True] * 3
+    assert [line.endswith(f": {build}") for line in lines] == [True] * 3
+    assert "over confluent-kafka 2." in lines[0]
+    assert "(librdkafka 2." in lines[0]
+    assert "over kafka-python " in lines[1]
     assert main(["backends", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == ["confluent-kafka", "kafka-python"]
-    assert set(rows[0]) == {"name", "distribution", "version", "value", "compiled"}
+    assert set(rows[0]) == {
+        *("name", "distribution", "version", "value", "compiled", "client", "problem")
+    }
+    assert [row["problem"] for row in rows] == [None, None]
     assert [row["compiled"] for row in rows] == [build == "compiled"] * 2
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
-
 import jsonschema
 import pytest
 import yaml
 
 from kafkaroute.errors import ConfigurationError
 from kafkaroute.rules.check import check_rules
-from kafkaroute.rules.loader import parse_rules
+from kafkaroute.rules.loader import json_schema, parse_rules
 from kafkaroute.rules.model import Bearer, Certificates
 from kafkaroute.rules.passwords import Authenticator, hash_password
 
-SCHEMA = json.loads(files("kafkaroute.rules").joinpath("rules.schema.json").read_text())
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 REST = """
 clusters: [{name: c, connection: {bootstrap.servers: "b:1"}, rules: []}]
 profiles: []
@@ -171,6 +167,7 @@ def test_every_problem_at_once():
     assert places == [
         "authentication.bearer[0].audienc",
         "authentication.bearer[0]",
+        "authentication.bearer[0].jwks",
         "authentication.bearer[1].algorithms",
         "authentication.certificates.name",
     ]
