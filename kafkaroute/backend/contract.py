@@ -19,11 +19,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from ..errors import UnsupportedFeature
 from ..messages import ClusterMetadata, Headers, KafkaError, Message, Origin, TopicPartition
 from .settings_keys import ConfigValue
+from .speed import ConsumerSpeed, NativeSender, ProducerSpeed
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -86,31 +87,15 @@ class Sender(Protocol):
     ) -> None: ...
 
 
-class NativeSender(NamedTuple):
-    """A client library's own call, bound to a topic.
+class BackendProducer(ProducerSpeed, ABC):
+    """One native producer: one cluster, one set of settings. Thread-safe.
 
-    Attributes:
-        send: called as ``(value, key)``, ``(value, key, partition, on_delivery)`` or
-            ``(value, key, partition, on_delivery, None, timestamp, headers)``, always positionally.
-        refuse: called with whatever `send` raised; raises what :class:`Sender` would have raised.
-            May return: then it is the error itself.
+    What it may do for speed alone is in :class:`ProducerSpeed`.
     """
-
-    send: Callable[..., object]
-    refuse: Callable[[Exception], object]
-
-
-class BackendProducer(ABC):
-    """One native producer: one cluster, one set of settings. Thread-safe."""
 
     @abstractmethod
     def sender(self, topic: str) -> Sender:
         """A callable bound to `topic`. Cheap, never blocks, needs no broker."""
-
-    def native_sender(self, topic: str) -> NativeSender | None:
-        """What :meth:`sender` calls in the end, where that costs less; None where there is no such
-        thing. Produces the same."""
-        return None
 
     @abstractmethod
     def poll(self, timeout: float) -> int:
@@ -143,26 +128,39 @@ class BackendProducer(ABC):
         raise UnsupportedFeature(f"{type(self).__module__} has no set_sasl_credentials()")
 
     def init_transactions(self, timeout: float) -> None:
+        """Get the producer id of ``transactional.id``, which fences every earlier owner of it
+        (KIP-98). Raises KafkaException, whose error may be ``retriable()``."""
         raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
 
     def begin_transaction(self) -> None:
+        """What is produced from now on is of one transaction. Asks no broker. KafkaException
+        ``_STATE`` before init_transactions() and inside another one."""
         raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
 
     def commit_transaction(self, timeout: float) -> None:
+        """Flush, serving delivery callbacks, and commit. KafkaException: as librdkafka's, whose
+        error tells ``retriable()``, ``txn_requires_abort()`` or ``fatal()`` (fenced)."""
         raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
 
     def abort_transaction(self, timeout: float) -> None:
+        """Fail what is not delivered with ``_PURGE_QUEUE`` or ``_PURGE_INFLIGHT``, and abort.
+        KafkaException as commit_transaction()."""
         raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
 
     def send_offsets_to_transaction(
         self, offsets: Sequence[TopicPartition], group_metadata: object, timeout: float
     ) -> None:
-        """`group_metadata` is what the same backend's consumer_group_metadata() returned."""
+        """Commit `offsets` of a consumer group with the transaction (KIP-447).
+
+        `group_metadata` is what the same backend's consumer_group_metadata() returned.
+        KafkaException as commit_transaction()."""
         raise UnsupportedFeature(f"{type(self).__module__} has no transactions")
 
 
-class BackendConsumer(ABC):
+class BackendConsumer(ConsumerSpeed, ABC):
     """One native consumer: one cluster, one group. Used by one thread at a time.
+
+    What it may do for speed alone is in :class:`ConsumerSpeed`.
 
     `origins` (given to :meth:`Backend.open_consumer`) maps topic → :class:`Origin`; it is live,
     and every message's ``origin()`` is looked up in it when the message is delivered.
@@ -187,43 +185,38 @@ class BackendConsumer(ABC):
         where the group has nothing for this member."""
 
     @abstractmethod
-    def unsubscribe(self) -> None: ...
+    def unsubscribe(self) -> None:
+        """End the subscription and give its partitions back, with callbacks."""
 
     @abstractmethod
     def poll(self, timeout: float) -> Message | None:
         """One message or event, or None. Never raises for a broker's error: that is an event."""
-
-    def ready(self) -> Message | None:
-        """A message or event that is there already, or None. As poll(0), but several may be fetched
-        at once and handed out one by one, by this call or by poll() and consume(). What was
-        fetched and not handed out counts as not delivered: for position(), commits, pause(),
-        resume(), seek(), put_back(), assign() and its kin, rebalances and close() it is still with
-        the broker. A backend that does not fetch ahead needs no method of its own."""
-        return self.poll(0)
-
-    def fetched(self) -> Message | None:
-        """As ready(), but only what was fetched, and None where another call is due first. It may
-        be called by any thread, also while another one is inside a call."""
-        return None
 
     @abstractmethod
     def consume(self, num_messages: int, timeout: float) -> list[Message]:
         """Up to `num_messages` messages and events, as soon as they are there or time is up."""
 
     @abstractmethod
-    def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read exactly `partitions`, each from its ``offset`` (OFFSET_INVALID: where the group
+        stands). KafkaException ``_STATE`` inside a cooperative rebalance."""
 
     @abstractmethod
-    def unassign(self) -> None: ...
+    def unassign(self) -> None:
+        """Read no partition any more; the subscription stays."""
 
     @abstractmethod
-    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read `partitions`, too (KIP-429). KafkaException ``_STATE`` under an eager protocol."""
 
     @abstractmethod
-    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read `partitions` no more (KIP-429). KafkaException ``_STATE`` under an eager protocol,
+        ``_INVALID_ARG`` for one that is not assigned."""
 
     @abstractmethod
-    def assignment(self) -> list[TopicPartition]: ...
+    def assignment(self) -> list[TopicPartition]:
+        """What is read now. Asks no broker."""
 
     @abstractmethod
     def commit(
@@ -249,7 +242,9 @@ class BackendConsumer(ABC):
         (which may be behind markers of transactions); OFFSET_INVALID before the first."""
 
     @abstractmethod
-    def seek(self, partition: TopicPartition) -> None: ...
+    def seek(self, partition: TopicPartition) -> None:
+        """Read on from ``partition.offset``, which may be OFFSET_BEGINNING or OFFSET_END.
+        KafkaException ``_STATE`` or ``_UNKNOWN_PARTITION`` for what is not assigned."""
 
     @abstractmethod
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
@@ -258,7 +253,8 @@ class BackendConsumer(ABC):
         rebalance callback, pause after assign() or incremental_assign()."""
 
     @abstractmethod
-    def resume(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Undo pause(), from position() on. Nothing happens to what is not paused."""
 
     @abstractmethod
     def get_watermark_offsets(
@@ -274,13 +270,17 @@ class BackendConsumer(ABC):
         OFFSET_END past the end."""
 
     @abstractmethod
-    def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata: ...
+    def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:
+        """As :meth:`BackendProducer.list_topics`."""
 
     @abstractmethod
-    def consumer_group_metadata(self) -> object: ...
+    def consumer_group_metadata(self) -> object:
+        """For a producer of the same backend: who commits offsets with its transaction
+        (KIP-447). Asks no broker."""
 
     @abstractmethod
-    def memberid(self) -> str | None: ...
+    def memberid(self) -> str | None:
+        """The id that the coordinator gave this member; None before it joined."""
 
     @abstractmethod
     def close(self) -> None:
@@ -295,6 +295,7 @@ class BackendConsumer(ABC):
         self.seek(partition)
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
+        """As :meth:`BackendProducer.set_sasl_credentials`."""
         raise UnsupportedFeature(f"{type(self).__module__} has no set_sasl_credentials()")
 
 
