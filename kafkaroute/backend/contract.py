@@ -63,6 +63,7 @@ class Capability(StrEnum):
     SASL_SCRAM = "sasl-scram"
     HEADERS = "headers"
     NULL_KEY_AND_VALUE = "null-key-and-value"
+    NULL_HEADER_VALUES = "null-header-values"
 
 
 class Sender(Protocol):

@@ -17,8 +17,9 @@ from kafkaroute.testing.embedded import KAFKA_PYTHON_SETTINGS, EmbeddedCluster
 from kafkaroute_kafka_python import KafkaPythonBackend
 from kafkaroute_kafka_python.consuming import committer as committer_module
 from kafkaroute_kafka_python.consuming.positions import native_partition
-from kafkaroute_kafka_python.producing import appender as appender_module
-from kafkaroute_kafka_python.producing.appender import LeanAppender, PublicAppender
+from kafkaroute_kafka_python.fast import appender as appender_module
+from kafkaroute_kafka_python.fast.appender import LeanAppender
+from kafkaroute_kafka_python.producing.appender import PublicAppender
 
 from . import kafka_python_world
 from .kafka_python_world import Clients, read

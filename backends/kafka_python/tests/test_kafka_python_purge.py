@@ -10,9 +10,10 @@ import pytest
 
 from kafkaroute.messages import KafkaError, Message
 from kafkaroute.testing.embedded import EmbeddedCluster
-from kafkaroute_kafka_python.fast.batches import LeanBatch, age
+from kafkaroute_kafka_python.fast.batches import LeanBatch
 from kafkaroute_kafka_python.library import KafkaNetClient, KafkaPartition, MemoryRecordsBuilder, kp
 from kafkaroute_kafka_python.network.producer_client import _Client
+from kafkaroute_kafka_python.producing.purge import _age
 from kafkaroute_kafka_python.producing.reports import Reports
 
 from . import kafka_python_world
@@ -143,7 +144,7 @@ def test_halves_of_a_batch_keep_its_place() -> None:
         accumulator.split_and_reenqueue(half)
         quarters += list(accumulator._batches[partition])
     assert [quarter.record_count for quarter in quarters] == [3, 2, 2, 2]
-    assert sorted([last, *reversed(quarters), first], key=age) == [first, *quarters, last]
+    assert sorted([last, *reversed(quarters), first], key=_age) == [first, *quarters, last]
 
 
 @pytest.mark.parametrize("refusal", [kp.KafkaConnectionError(), kp.SaslAuthenticationFailedError()])

@@ -143,7 +143,7 @@ class AheadTests:
         read += batch
         assert (len(batch), runs(read)) == (40, _rest({}))
 
-    @requires(Capability.HEADERS, Capability.NULL_KEY_AND_VALUE)
+    @requires(Capability.HEADERS, Capability.NULL_KEY_AND_VALUE, Capability.NULL_HEADER_VALUES)
     def test_messages_are_whole(self, kit: Kit) -> None:
         topic = kit.topic()
         producer = kit.producer({"linger.ms": 200})

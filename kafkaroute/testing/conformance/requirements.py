@@ -113,6 +113,10 @@ def _null_key_and_value(kit: Kit) -> None:
     kit.producer().sender(kit.topic())(None, None)
 
 
+def _null_header_values(kit: Kit) -> None:
+    kit.producer().sender(kit.topic())(b"v", b"k", -1, None, 0, [("name", None)])
+
+
 _PROBES: dict[Capability, Callable[[Kit], None]] = {
     Capability.TRANSACTIONS: _transactions,
     Capability.PURGE: _purge,
@@ -125,4 +129,5 @@ _PROBES: dict[Capability, Callable[[Kit], None]] = {
     Capability.SASL_SCRAM: _sasl("SCRAM-SHA-512"),
     Capability.HEADERS: _headers,
     Capability.NULL_KEY_AND_VALUE: _null_key_and_value,
+    Capability.NULL_HEADER_VALUES: _null_header_values,
 }

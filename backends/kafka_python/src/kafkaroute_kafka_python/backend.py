@@ -29,6 +29,10 @@ class KafkaPythonBackend(Backend):
         # Here rather than later: a kafka-python that lacks what this backend builds on is told
         # as a broken backend, with the cause.
         import_module(f"{__package__}.library")
+        from .internals import may_be_fast
+
+        if not may_be_fast():  # the library's send() takes neither
+            self.capabilities -= {Capability.NULL_KEY_AND_VALUE, Capability.NULL_HEADER_VALUES}
 
     def open_producer(
         self,

@@ -6,13 +6,24 @@ clear refusal and never to a wrong result.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from kafkaroute.backend.settings_keys import boolean_of
 from kafkaroute.errors import UnsupportedFeature
 
 from .library import kafka_version
 
-__all__ = ["kafka_version", "private", "require", "update_credentials"]
+__all__ = ["kafka_version", "may_be_fast", "private", "require", "update_credentials"]
+
+
+def may_be_fast() -> bool:
+    """Whether ``fast/`` may take the library's place in what it does faster.
+
+    ``KAFKAROUTE_KAFKA_PYTHON_FAST=0`` in the environment says no, for whoever wants to know which of
+    the two a trouble comes from.
+    """
+    return boolean_of(os.environ.get("KAFKAROUTE_KAFKA_PYTHON_FAST", "1")) is not False
 
 
 def private(owner: Any, *path: str) -> Any:

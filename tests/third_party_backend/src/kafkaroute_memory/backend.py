@@ -22,7 +22,9 @@ RESETS = {"earliest", "latest"}
 class MemoryBackend(Backend):
     name = "memory"
     contract_version = 1
-    capabilities = frozenset({Capability.HEADERS, Capability.NULL_KEY_AND_VALUE})
+    capabilities = frozenset(
+        {Capability.HEADERS, Capability.NULL_KEY_AND_VALUE, Capability.NULL_HEADER_VALUES}
+    )
 
     def check_config(self, config, *, consumer):
         for key in config:

@@ -10,8 +10,7 @@ from typing import Any
 from kafkaroute.messages import KafkaError, Message, Origin
 
 from ..errors import to_kafka_error
-from ..fast.fetched_records import decode_quickly
-from ..internals import private
+from ..internals import may_be_fast, private
 from ..library import kp
 from ..loose import Seconds
 from ..network.health import Health
@@ -121,7 +120,10 @@ class Reader:
 
     def opened(self, native: Any) -> None:
         self._native = native
-        self._decoded = decode_quickly(native)
+        if may_be_fast():
+            from ..fast.fetched_records import decode_quickly
+
+            self._decoded = decode_quickly(native)
         self._coordinator = private(native, "_coordinator")
         self._positions = private(native, "_subscription", "assignment")
         self._fetcher = private(native, "_fetcher")

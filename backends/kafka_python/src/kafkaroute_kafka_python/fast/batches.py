@@ -8,7 +8,7 @@ from typing import Any
 from ..library import ProducerBatch, kp
 from ..producing.reports import Entry, Outcome, Reports
 
-__all__ = ["LeanBatch", "age"]
+__all__ = ["LeanBatch"]
 
 _numbers = count()
 
@@ -20,8 +20,8 @@ class LeanBatch(ProducerBatch):  # type: ignore[misc]  # untyped library
         self, partition: Any, records: Any, reports: Reports, created: float, now: float
     ) -> None:
         self.entries: list[Entry] = []
-        #: Grows with every batch of a partition.
-        self.number = next(_numbers)
+        #: Grows with every batch of a partition (the second number: with a batch's messages).
+        self.age = (next(_numbers), 0)
         self._reports = reports
         self._rebounds: list[_Rebound] | None = None
         super().__init__(partition, records, now=now)
@@ -56,7 +56,7 @@ class _Rebound:
     __slots__ = ("_batch", "_entry", "_future", "_index", "age")
 
     def __init__(self, batch: LeanBatch, entry: Entry, position: int) -> None:
-        self.age = (batch.number, position)
+        self.age = (batch.age[0], position)
         self._batch = batch
         self._entry = entry
         self._future: Any = None
@@ -80,13 +80,3 @@ class _Rebound:
         appended = -1 if timestamp_ms is None else timestamp_ms
         outcome = Outcome(tp[0], tp[1], base_offset, appended, failure)
         self._batch._reports.settle(outcome, (self._entry,), self._index)
-
-
-def age(batch: Any) -> tuple[float, int]:
-    """Sorts batches of one partition by the order of their messages, whatever became of them."""
-    if isinstance(batch, LeanBatch):
-        return batch.number, 0
-    futures = batch._record_futures
-    if futures and isinstance(futures[0], _Rebound):
-        return futures[0].age
-    return batch.created, 0

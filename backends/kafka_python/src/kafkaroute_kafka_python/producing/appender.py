@@ -1,31 +1,24 @@
-"""How an accepted message gets into kafka-python's buffers.
-
-:class:`LeanAppender` writes straight into the record accumulator, with one completion per batch
-instead of one future per record: three to four times as fast as ``send()``, and null keys with
-null values pass. It uses private parts of the library; where one of them is gone,
-:class:`PublicAppender` does the work through ``send()``.
-"""
+"""How an accepted message gets into kafka-python's buffers."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from kafkaroute.errors import ClosedError, UnsupportedFeature
+from kafkaroute.backend.contract import DeliveryCallback, HeadersInput, Sender
+from kafkaroute.errors import UnsupportedFeature
 
-from ..fast.batches import LeanBatch
-from ..internals import require
-from ..library import KafkaPartition, MemoryRecordsBuilder
+from ..internals import may_be_fast
+from ..library import KafkaPartition
 from ..loose import Number
 from .reports import Entry, Outcome, Reports
 
 __all__ = [
     "Appender",
-    "LeanAppender",
     "PublicAppender",
     "kafka_partition",
     "make_appender",
+    "without_nulls",
 ]
 
 Pairs = list[tuple[str, bytes | None]]
@@ -49,92 +42,14 @@ class Appender(Protocol):
 
 def make_appender(native: Any, reports: Reports, batch_messages: int) -> Appender:
     """The fast appender if this kafka-python has what it takes, else the public one."""
-    try:
-        return LeanAppender(native, reports, batch_messages)
-    except UnsupportedFeature:
-        return PublicAppender(native, reports)
+    if may_be_fast():
+        from ..fast.appender import LeanAppender
 
-
-class LeanAppender:
-    """Appends to the accumulator as ``RecordAccumulator.append`` does."""
-
-    def __init__(self, native: Any, reports: Reports, batch_messages: int) -> None:
-        require(
-            "the fast produce path",
-            native,
-            "_accumulator._appends_in_progress.increment",
-            "_accumulator._appends_in_progress.decrement",
-            "_accumulator._tp_lock",
-            "_accumulator._batches",
-            "_accumulator._incomplete.add",
-            "_accumulator._closed",
-            "_accumulator.config",
-            "_sender.wakeup",
-            "_transaction_manager",
-        )
-        accumulator = native._accumulator
-        config = accumulator.config
-        for key in ("message_version", "compression_attrs", "batch_size", "delivery_timeout_ms"):
-            if key not in config:
-                raise UnsupportedFeature(f"kafka-python's accumulator knows no {key}")
-        self._accumulator = accumulator
-        self._batches = accumulator._batches
-        self._lock_of = accumulator._tp_lock
-        self._begin = accumulator._appends_in_progress.increment
-        self._end = accumulator._appends_in_progress.decrement
-        self._wakeup = native._sender.wakeup
-        self._format = (
-            config["message_version"],
-            config["compression_attrs"],
-            config["batch_size"],
-        )
-        manager = native._transaction_manager
-        self._manager = manager if manager is not None and manager.is_transactional() else None
-        if manager is not None and config["message_version"] < 2:
-            raise UnsupportedFeature("idempotence needs brokers from version 0.11")
-        self._reports = reports
-        self._limit = batch_messages
-
-    def __call__(
-        self,
-        partition: Any,
-        timestamp: Number,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Pairs,
-        entry: Entry,
-        accepted_at: float,
-        /,
-    ) -> None:
-        accumulator = self._accumulator
-        if self._manager is not None:
-            self._manager.maybe_add_partition_to_transaction(partition)
-        self._begin()
         try:
-            with self._lock_of(partition):
-                if accumulator._closed:
-                    raise ClosedError("the producer is closed")
-                queue = self._batches[partition]
-                if queue:
-                    batch = queue[-1]
-                    # Halves of a batch that was split are the library's own kind.
-                    if (
-                        type(batch) is LeanBatch
-                        and len(batch.entries) < self._limit
-                        and batch.records.append(timestamp, key, value, headers) is not None
-                    ):
-                        batch.entries.append(entry)
-                        return
-                now = time.monotonic()
-                records = MemoryRecordsBuilder(*self._format)
-                batch = LeanBatch(partition, records, self._reports, accepted_at, now)
-                records.append(timestamp, key, value, headers)
-                batch.entries.append(entry)
-                queue.append(batch)
-                accumulator._incomplete.add(batch)
-        finally:
-            self._end()
-        self._wakeup()
+            return LeanAppender(native, reports, batch_messages)
+        except UnsupportedFeature:
+            pass  # of a version that is made otherwise: its documented calls do the work
+    return PublicAppender(native, reports)
 
 
 class PublicAppender:
@@ -155,10 +70,7 @@ class PublicAppender:
         accepted_at: float,  # the library counts from now
         /,
     ) -> None:
-        if key is None and value is None:
-            raise UnsupportedFeature("this kafka-python sends no message without key and value")
-        if any(header is None for _, header in headers):
-            raise UnsupportedFeature("this kafka-python sends no header without a value")
+        _refuse_nulls(value, key, headers)
         topic, number = partition
         reports = self._reports
 
@@ -179,6 +91,32 @@ class PublicAppender:
         )
         future.add_callback(delivered)
         future.add_errback(failed)
+
+
+def without_nulls(send: Sender) -> Sender:
+    """`send` that refuses at once what :class:`PublicAppender` cannot send."""
+
+    def sender(
+        value: bytes | str | None = None,
+        key: bytes | str | None = None,
+        partition: int = -1,
+        on_delivery: DeliveryCallback | None = None,
+        timestamp: int = 0,
+        headers: HeadersInput | None = None,
+        /,
+    ) -> None:
+        _refuse_nulls(value, key, headers)
+        send(value, key, partition, on_delivery, timestamp, headers)
+
+    return sender
+
+
+def _refuse_nulls(value: object, key: object, headers: HeadersInput | None) -> None:
+    if key is None and value is None:
+        raise UnsupportedFeature("kafka-python's send() takes no message without key and value")
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    if any(header is None for _, header in pairs):
+        raise UnsupportedFeature("kafka-python's send() takes no header without a value")
 
 
 def kafka_partition(topic: str, partition: int) -> Any:

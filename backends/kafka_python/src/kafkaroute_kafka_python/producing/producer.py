@@ -14,7 +14,7 @@ from kafkaroute.errors import ClosedError
 from kafkaroute.messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
 
 from ..errors import mapped
-from ..internals import private
+from ..internals import may_be_fast, private
 from ..library import KafkaProducer
 from ..network.credentials import replace_credentials
 from ..network.metadata_query import query_metadata
@@ -22,7 +22,7 @@ from ..network.opener import Opener
 from ..network.producer_client import make_producer_client
 from ..network.troubles import Troubles
 from ..translate import ProducerPlan
-from .appender import Appender, make_appender
+from .appender import Appender, make_appender, without_nulls
 from .expiry import keep_expiring
 from .purge import Purger
 from .reports import Reports
@@ -91,7 +91,8 @@ class KafkaPythonProducer(BackendProducer):
             self._reports.call(lambda: callback(error))
 
     def sender(self, topic: str) -> Sender:
-        return make_sender(self, self._topic(topic))
+        send = make_sender(self, self._topic(topic))
+        return send if may_be_fast() else without_nulls(send)
 
     def _topic(self, name: str) -> Topic:
         topic = self._keeper.topics.get(name)

@@ -10,7 +10,6 @@ from typing import Any
 from kafkaroute.errors import UnsupportedFeature
 from kafkaroute.messages import KafkaError
 
-from ..fast.batches import age
 from ..internals import private, require
 from .reports import LocalFailure
 
@@ -60,7 +59,7 @@ class Purger:
         # Whatever fails many batches asks here which they are: oldest first, so that the reports
         # of a partition come in the order of its messages. The library keeps them in a set.
         everything = accumulator._incomplete.all
-        accumulator._incomplete.all = lambda: sorted(everything(), key=age)
+        accumulator._incomplete.all = lambda: sorted(everything(), key=_age)
         self._expired_in_queue = accumulator.expired_batches
         self._expired_in_flight = sender._get_expired_inflight_batches
         accumulator.expired_batches = self._expired
@@ -124,6 +123,14 @@ class Purger:
         batch.abort(LocalFailure(KafkaError(code)))
         accumulator.deallocate(batch)
         return True
+
+
+def _age(batch: Any) -> tuple[float, int]:
+    """Sorts batches of one partition by the order of their messages, whatever became of them."""
+    found: tuple[float, int] | None = getattr(batch, "age", None)
+    if found is None and (futures := batch._record_futures):
+        found = getattr(futures[0], "age", None)  # half of one that was too large for the broker
+    return found or (batch.created, 0)
 
 
 def _renumber(manager: Any) -> None:
