@@ -88,6 +88,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         for channel in wanted:
             Channel.parse(channel)
         with self._turn():
+            self._check_not_closing("subscribe")
             routes = self._patterns.routes(wanted)
             self._take_news()  # in the order in which they came; then what is newer
             members, chains = self._lodge(routes)
@@ -197,6 +198,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
     def unsubscribe(self) -> None:
         """Leave the group on every cluster; rebalance callbacks run before this returns."""
         with self._turn():
+            self._check_not_closing("unsubscribe")
             self._subscription = None
             self._patterns.forget()
             self._moves.drop(self._moves.ways)
@@ -217,6 +219,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         """One message or event, or None when `timeout` seconds brought none (-1: wait).
 
         Test ``is not None``: a message with an empty value is false. Events have an ``error()``.
+        KafkaException ``_STATE`` inside another call of this Consumer, as in one of its callbacks.
         """
         # What nearly every call is: one cluster, nothing moves, a message is there.
         turns = self._turns
@@ -225,7 +228,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             client = members[0].client
             if (message := client.fetched()) is not None:
                 return message
-            if not self._closed and turns.acquire(False):
+            if not self._closed and not turns.mine() and turns.acquire(False):
                 try:
                     if self._members.all is members and (message := client.ready()) is not None:
                         return message
@@ -236,6 +239,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
     def _poll_all(self, timeout: float | None) -> Message | None:
         """poll() where there are several clusters, something moves, or nothing is there yet."""
         turns = self._turns
+        turns.check_outermost("poll")
         deadline = -1.0
         while True:
             if self._moving:
@@ -266,6 +270,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         """Up to `num_messages` messages and events, fewer when `timeout` seconds are over."""
         if num_messages < 0 or num_messages > 1_000_000:
             raise ValueError("num_messages must be between 0 and 1000000")  # as confluent-kafka
+        self._turns.check_outermost("consume")
         found: list[Message] = []
         try:
             self._collect(found, num_messages, _seconds(timeout))
@@ -324,15 +329,27 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
     def close(self) -> None:
         """Commit what auto-commit owes, leave the groups, free the clients. Safe to call twice,
         and while another thread polls. Rebalance callbacks run before it returns; where one raises,
-        so does this, when everything is closed."""
+        so does this, when everything is closed; called from one, it is a KafkaException ``_STATE``.
+
+        From a signal handler that interrupted a call of this Consumer, or another callback of its
+        client, it returns at once: the Consumer is closed when that call ends, which returns what
+        it has read, or raises ClosedError."""
+        if self._closed or self._closing:
+            return
+        if self._rebalancing is not None and self._turns.mine():
+            # It would free the native consumer that this call came from.
+            raise kafka_exception(
+                KafkaError._STATE, "close() cannot be called from a rebalance callback"
+            )
+        if self._turns.mine():
+            self._turns.leave(self._close)
+        else:
+            self._close()
+
+    def _close(self) -> None:
         with self._turns:
             if self._closed or self._closing:
                 return
-            if self._rebalancing is not None:
-                # It would free the native consumer that this call came from.
-                raise kafka_exception(
-                    KafkaError._STATE, "close() cannot be called from a rebalance callback"
-                )
             self._closing = True
             self._moves.close()
             failure: BaseException | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..errors import ClosedError
-from ..messages import Message, TopicPartition
+from ..messages import KafkaError, Message, TopicPartition, kafka_exception
 from ..route import Route
 from ..router import Router
 from .clients import Member, Members
@@ -72,6 +72,10 @@ class ConsumerState(ABC):
             self._stale = False
             self._subscribe_again()
         return self._members.all
+
+    def _check_not_closing(self, call: str) -> None:
+        if self._closing:  # from a callback of close(): librdkafka aborts the process (2.16)
+            raise kafka_exception(KafkaError._STATE, f"{call}() while the Consumer is closing")
 
     def _discard(self, partitions: Sequence[TopicPartition]) -> None:
         """A stashed message of a partition that is sought elsewhere must not come back."""

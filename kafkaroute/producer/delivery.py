@@ -9,6 +9,7 @@ from contextlib import suppress
 from ..errors import ClosedError
 from .client import Client
 from .dispatch import Dispatch
+from .serving import Serving
 
 __all__ = ["Delivery", "deadline_of"]
 
@@ -28,9 +29,18 @@ class Delivery:
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
         self._table = dispatch.table
+        self.serving = Serving()
 
     def poll(self, timeout: float | None) -> int:
         """Serve reports; see :meth:`kafkaroute.Producer.poll`."""
+        serving = self.serving
+        serving.begin("poll")
+        try:
+            return self._poll(timeout)
+        finally:
+            serving.end()
+
+    def _poll(self, timeout: float | None) -> int:
         table = self._table
         clients: Iterable[Client]
         served = 0
@@ -102,6 +112,13 @@ class Delivery:
 
     def flush(self, timeout: float | None) -> int:
         """Serve reports until nothing is left; see :meth:`kafkaroute.Producer.flush`."""
+        self.serving.begin("flush")
+        try:
+            return self._flush(timeout)
+        finally:
+            self.serving.end()
+
+    def _flush(self, timeout: float | None) -> int:
         table = self._table
         deadline = deadline_of(timeout)
         while True:

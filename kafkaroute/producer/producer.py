@@ -184,6 +184,9 @@ class Producer:
         Args:
             timeout: seconds to wait for delivery; what is left then fails with ``_PURGE_QUEUE``.
 
+        Called from a delivery callback, or from a signal handler that has interrupted poll() or
+        flush(), it returns 0 at once: the Producer is closed when that call ends.
+
         Returns:
             The number of messages that were failed.
 
@@ -191,6 +194,8 @@ class Producer:
             KafkaException: ``_STATE``, called from `on_route_change` during a move, whose end
                 close() waits for.
         """
+        if self._delivery.serving.leave(lambda: self.close(timeout)):
+            return 0
         self._dispatch.check_may_close()
         if not self._table.shut():
             return 0
@@ -218,7 +223,8 @@ class Producer:
                 )
                 self._transactions = transactions
                 self._dispatch.bind_to(transactions)
-        self._transactions.init(timeout)  # asks clusters: not under the lock
+        with self._delivery.serving.call("init_transactions"):
+            self._transactions.init(timeout)  # asks clusters: not under the lock
         self._table.forget_senders()
 
     def _transaction(self) -> Transactions:
@@ -249,16 +255,19 @@ class Producer:
                 Producer move from cluster to cluster one after the other.
             UnsupportedFeature: they live on different clusters.
         """
-        self._transaction().send_offsets(positions, group_metadata, timeout)
+        with self._delivery.serving.call("send_offsets_to_transaction"):
+            self._transaction().send_offsets(positions, group_metadata, timeout)
 
     def commit_transaction(self, timeout: float = -1) -> None:
         """Flush and commit; `timeout` in seconds."""
-        self._transaction().commit(timeout)
+        with self._delivery.serving.call("commit_transaction"):
+            self._transaction().commit(timeout)
         self._table.forget_senders()  # the next one may live on another cluster
 
     def abort_transaction(self, timeout: float = -1) -> None:
         """Abort; undelivered messages fail with ``_PURGE_QUEUE``. `timeout` in seconds."""
-        self._transaction().abort(timeout)
+        with self._delivery.serving.call("abort_transaction"):
+            self._transaction().abort(timeout)
         self._table.forget_senders()
 
     def __enter__(self) -> Self:

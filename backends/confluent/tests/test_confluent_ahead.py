@@ -15,6 +15,8 @@ from kafkaroute.messages import OFFSET_INVALID, KafkaError, TopicPartition
 from kafkaroute_confluent import fetching
 from kafkaroute_confluent.callbacks import Kept
 from kafkaroute_confluent.fetching import Fetching
+from kafkaroute_confluent.logs import Redactor
+from kafkaroute_confluent.nested import Serving
 from kafkaroute_confluent.positions import Positions
 from kafkaroute_confluent.waiting import Waiting
 
@@ -181,7 +183,7 @@ class TestFetching:
 
     @pytest.fixture
     def ahead(self, native: Native, waiting: Waiting, positions: Positions) -> Fetching:
-        return Fetching(native, waiting, positions)
+        return Fetching(native, waiting, positions, Serving({}, Redactor({})))
 
     def _brought(self, ahead: Fetching, native: Native, answer: list[Any]) -> list[Any]:
         ahead._positions.placed({("t", number) for number in native.own})

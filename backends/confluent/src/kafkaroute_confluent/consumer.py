@@ -31,6 +31,7 @@ from .messages import (
     to_native_partitions,
     to_partitions,
 )
+from .nested import Serving
 from .positions import STORE, Positions
 from .waiting import Waiting, keys_in
 
@@ -49,9 +50,10 @@ class ConfluentConsumer(BackendConsumer):
         self._origins = origins
         self._closed = False
         self._native_poll = self._native.poll
+        self._serving = Serving(config, self._redact)
         self._waiting = Waiting()
         self._positions = Positions(self._native, config, self._waiting)
-        self._fetching = Fetching(self._native, self._waiting, self._positions)
+        self._fetching = Fetching(self._native, self._waiting, self._positions, self._serving)
 
     def _raise(self, error: Exception) -> Any:
         replacement = translated(error, closed=self._closed)
@@ -84,7 +86,7 @@ class ConfluentConsumer(BackendConsumer):
         if len(self._waiting):
             return self.ready()
         self._store_in_time()
-        native = self._call(self._native_poll, timeout)
+        native = self._call(self._serving.call, self._native_poll, timeout)
         found = [] if native is None else [native]
         self._safe(found)
         self._waiting.handed_out(found)
@@ -286,7 +288,8 @@ class ConfluentConsumer(BackendConsumer):
     # The client.
 
     def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:
-        return to_cluster_metadata(self._call(self._native.list_topics, topic, timeout))
+        answer = self._call(self._serving.list_topics, self._native, topic, timeout)
+        return to_cluster_metadata(answer)
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
         self._redact.add((username, password))

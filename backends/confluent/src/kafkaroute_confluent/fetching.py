@@ -11,6 +11,7 @@ import confluent_kafka
 from kafkaroute.messages import OFFSET_INVALID, OFFSET_STORED, TopicPartition
 
 from .messages import to_native_partition
+from .nested import Serving
 from .positions import GONE, Positions
 from .waiting import Key, Waiting, key_of
 
@@ -36,13 +37,16 @@ class Fetching:
 
     __slots__ = (
         *("_began", "_brought", "_native", "_positions", "_size"),
-        *("_sought", "_taken", "_touched", "_waiting", "until"),
+        *("_serving", "_sought", "_taken", "_touched", "_waiting", "until"),
     )
 
-    def __init__(self, native: Any, waiting: Waiting, positions: Positions) -> None:
+    def __init__(
+        self, native: Any, waiting: Waiting, positions: Positions, serving: Serving
+    ) -> None:
         self._native = native
         self._waiting = waiting
         self._positions = positions
+        self._serving = serving
         self.until = 0.0
         # The last fetch: when, how many messages, and the size of one in bytes.
         self._began, self._brought, self._size = 0.0, 0, 1
@@ -75,7 +79,7 @@ class Fetching:
         self._touched = False
         self._taken.clear()
         self._sought.clear()
-        natives: list[Any] = self._native.consume(most, timeout)
+        natives: list[Any] = self._serving.call(self._native.consume, most, timeout)
         return self._sifted(natives) if natives and self._touched else natives
 
     def taken(self, keys: set[Key]) -> None:

@@ -26,6 +26,7 @@ from .errors import NATIVE_FAILURES, translated
 from .forks import NativeProducer, inherited, track
 from .logs import Redactor
 from .messages import to_cluster_metadata, to_native_partitions
+from .nested import aside
 
 __all__ = ["ConfluentProducer"]
 
@@ -107,7 +108,7 @@ class ConfluentProducer(BackendProducer):
         remaining = self._call(self._native.flush, timeout)
         if remaining:
             # What arrived since may be log lines and error events, which are no messages.
-            self._call(self._native.poll, 0)
+            self.poll(0)
             remaining = len(self._native)
         return int(remaining)
 
@@ -115,7 +116,9 @@ class ConfluentProducer(BackendProducer):
         return len(self._native)
 
     def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:
-        return to_cluster_metadata(self._call(self._native.list_topics, topic, timeout))
+        # On another thread: inside a callback it would abort the process (nested.py).
+        answer = self._call(aside, self._native.list_topics, topic, timeout)
+        return to_cluster_metadata(answer)
 
     def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
         self._call(_purge, self._native, in_queue, in_flight, blocking)
