@@ -197,6 +197,13 @@ class BackendConsumer(ConsumerSpeed, ABC):
     def consume(self, num_messages: int, timeout: float) -> list[Message]:
         """Up to `num_messages` messages and events, as soon as they are there or time is up."""
 
+    def gather(self, num_messages: int, timeout: float) -> int | None:
+        """Fetch ahead until `num_messages` messages and events wait, or time is up; how many do, at
+        most `num_messages`. They count as not delivered, as with ready(), until consume() hands
+        them out: so a long call of an application commits nothing that it has not returned. None:
+        this backend does not fetch ahead; what its consume() finds is then returned at once."""
+        return None
+
     @abstractmethod
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read exactly `partitions`, each from its ``offset`` (OFFSET_INVALID: where the group

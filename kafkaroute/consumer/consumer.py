@@ -24,7 +24,7 @@ from .moving_calls import MovingCalls, RebalanceCallback, commit_stored, unfinis
 from .offsets import OffsetCalls
 from .partitions import PartitionCalls
 from .pauses import MOVING
-from .polling import FairPoll
+from .polling import Batch, FairPoll
 
 __all__ = ["Consumer", "KafkaException", "RebalanceCallback"]
 
@@ -267,41 +267,41 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             turns.step_aside()
 
     def consume(self, num_messages: int = 1, timeout: float | None = -1) -> list[Message]:
-        """Up to `num_messages` messages and events, fewer when `timeout` seconds are over."""
-        if num_messages < 0 or num_messages > 1_000_000:
-            raise ValueError("num_messages must be between 0 and 1000000")  # as confluent-kafka
-        self._turns.check_outermost("consume")
-        found: list[Message] = []
-        try:
-            self._collect(found, num_messages, _seconds(timeout))
-        except BaseException as error:
-            # The catalog, a move or a callback: what was read before is not lost.
-            with self._turns:
-                if found and isinstance(error, ClosedError):
-                    return found  # the next call says so
-                self._stash[:0] = found
-            raise
-        return found
+        """Up to `num_messages` messages and events, fewer when `timeout` is over, or while a channel moves.
 
-    def _collect(self, found: list[Message], num_messages: int, timeout: float) -> None:
+        What it has read counts as not delivered until it returns: when the process ends before, or
+        the group takes a partition away, those messages go to whoever reads the partition next.
+        """
+        batch = Batch(num_messages)
+        self._turns.check_outermost("consume")
+        try:
+            self._collect(batch, _seconds(timeout))
+        except BaseException:  # the catalog, a move or a callback
+            with self._turns:
+                self._stash += batch.given_back(self._members)
+            raise
+        return batch.found
+
+    def _collect(self, batch: Batch, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while len(found) < num_messages:
+        while batch.wanted:
             if self._moving:
                 self._advance()
             with self._turns:
                 members = self._ready()
                 if self._stash:
-                    room = num_messages - len(found)
-                    found += self._stash[:room]
-                    del self._stash[:room]
-                    continue
+                    batch.add(self._stash[: batch.wanted])
+                    del self._stash[: batch.wanted]
+                    return
                 left = max(0.0, deadline - time.monotonic())
                 if members:
                     step = min(left, self._fair.slice_of(members))
-                    self._fair.batch(members, num_messages - len(found), step, found)
+                    self._fair.gather(members, batch, step)
+                    if batch.found or batch.room() <= 0 or time.monotonic() >= deadline:
+                        self._fair.hand_out(members, batch)
             if not members:
                 time.sleep(min(left, 0.05))
-            if time.monotonic() >= deadline:
+            if batch.found or time.monotonic() >= deadline:
                 return
             self._turns.step_aside()
 

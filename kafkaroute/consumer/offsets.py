@@ -114,7 +114,6 @@ class OffsetCalls(ConsumerState):
     def seek(self, partition: TopicPartition) -> None:
         """Go on at ``partition.offset``."""
         with self._turn():
-            self._discard([partition])
             member, topic = self._members.locate(partition)
             member.client.seek(bare(partition, topic))
 

@@ -53,7 +53,6 @@ class PartitionCalls(ConsumerState):
             if self._rebalancing is not None:
                 self._rebalancing.unassign(partitions)
                 return
-            self._discard(partitions)
             for member, share in self._members.split(partitions):
                 member.client.incremental_unassign(share)
 
@@ -63,7 +62,6 @@ class PartitionCalls(ConsumerState):
             if self._rebalancing is not None:
                 self._rebalancing.unassign(None)
                 return
-            self._stash.clear()
             for member in self._members.all:
                 member.client.unassign()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import ClosedError
-from ..messages import KafkaError, Message, TopicPartition, kafka_exception
+from ..messages import KafkaError, Message, kafka_exception
 from ..route import Route
 from ..router import Router
 from .clients import Member, Members
@@ -39,7 +39,7 @@ class ConsumerState(ABC):
         self._manual = False
         #: The application has committed something by itself.
         self._has_committed = False
-        #: Messages read but not handed out, because a rebalance callback raised in between.
+        #: Events to hand out, as the call that read them raised.
         self._stash: list[Message] = []
 
     @abstractmethod
@@ -76,13 +76,3 @@ class ConsumerState(ABC):
     def _check_not_closing(self, call: str) -> None:
         if self._closing:  # from a callback of close(): librdkafka aborts the process (2.16)
             raise kafka_exception(KafkaError._STATE, f"{call}() while the Consumer is closing")
-
-    def _discard(self, partitions: Sequence[TopicPartition]) -> None:
-        """A stashed message of a partition that is sought elsewhere must not come back."""
-        gone = {(m.place, t, p.partition) for p in partitions for m, t in [self._members.locate(p)]}
-        self._stash = [
-            message
-            for message in self._stash
-            if ((o := message.origin()) is None)
-            or (o.place, message.topic(), message.partition()) not in gone
-        ]

@@ -128,6 +128,9 @@ class FakeConsumer(BackendConsumer):
         self.closed = 0
         self.polls = 0
         self.callbacks = (None, None, None)
+        self.gathers = True
+        self.ahead = []
+        self.taken = []
         self.overlaps = 0
         self.stored = False
         self._inside = threading.Lock()
@@ -140,12 +143,23 @@ class FakeConsumer(BackendConsumer):
 
     def revoke(self, topic="t", partition=0):
         """Let the next poll run on_revoke."""
-        self.inbox.append(lambda: self.callbacks[1]([TopicPartition(topic, partition)]))
+
+        def revoked():
+            self._drop_ahead(topic, partition)
+            self.callbacks[1]([TopicPartition(topic, partition)])
+
+        self.inbox.append(revoked)
 
     def assign_callback(self, topic="t", partition=0):
         self.inbox.append(lambda: self.callbacks[0]([TopicPartition(topic, partition)]))
 
+    def _drop_ahead(self, topic, partition):
+        self.ahead = [m for m in self.ahead if (m.topic(), m.partition()) != (topic, partition)]
+
     def _next(self):
+        return self.ahead.pop(0) if self.ahead else self._arrived()
+
+    def _arrived(self):
         item = self.inbox.popleft()
         if isinstance(item, BaseException):
             raise item
@@ -180,7 +194,7 @@ class FakeConsumer(BackendConsumer):
             self.polls += 1
             until = time.monotonic() + timeout
             while True:
-                if self.inbox:
+                if self.ahead or self.inbox:
                     return self._next()
                 if time.monotonic() >= until:
                     return None
@@ -194,16 +208,46 @@ class FakeConsumer(BackendConsumer):
             found = []
             until = time.monotonic() + timeout
             while len(found) < num_messages:
-                if self.inbox:
+                if self.ahead or self.inbox:
                     if (message := self._next()) is not None:
                         found.append(message)
                 elif time.monotonic() >= until or found:
                     break
                 else:
                     time.sleep(0.0005)
+            self.taken += found
             return found
         finally:
             self._leave()
+
+    def gather(self, num_messages, timeout):
+        if not self.gathers:
+            return None
+        self._enter()
+        try:
+            until = time.monotonic() + timeout
+            while len(self.ahead) < num_messages:
+                if self.inbox:
+                    if (message := self._arrived()) is not None:
+                        self.ahead.append(message)
+                elif time.monotonic() >= until:
+                    break
+                else:
+                    time.sleep(0.0005)
+            return min(len(self.ahead), num_messages)
+        finally:
+            self._leave()
+
+    def put_back(self, partition):
+        self._call("put_back", repr(partition))
+        key = (partition.topic, partition.partition)
+        again = [
+            m
+            for m in self.taken
+            if (m.topic(), m.partition()) == key and m.offset() >= partition.offset
+        ]
+        self.taken = [m for m in self.taken if m not in again]
+        self.ahead[:0] = again
 
     def subscribe(self, topics, on_assign, on_revoke, on_lost):
         self.callbacks = (on_assign, on_revoke, on_lost)
@@ -251,6 +295,7 @@ class FakeConsumer(BackendConsumer):
         return [TopicPartition(p.topic, p.partition, 20 + p.partition) for p in partitions]
 
     def seek(self, partition):
+        self._drop_ahead(partition.topic, partition.partition)
         self._call("seek", repr(partition))
 
     def pause(self, partitions):

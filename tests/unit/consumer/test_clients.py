@@ -6,7 +6,7 @@ import pytest
 
 from kafkaroute import KafkaError, KafkaException, TopicPartition
 from kafkaroute.consumer.clients import Member, Members
-from kafkaroute.consumer.polling import FairPoll
+from kafkaroute.consumer.polling import Batch, FairPoll
 from kafkaroute.places import Place
 from kafkaroute.route import Route
 
@@ -209,9 +209,10 @@ def test_a_round_over_very_many_members_still_ends(fake):
 
 
 def batch(fair, members, wanted, seconds=0.02):
-    found = []
-    fair.batch(members, wanted, seconds, found)
-    return [message.topic() for message in found]
+    chosen = Batch(wanted)
+    fair.gather(members, chosen, seconds)
+    fair.hand_out(members, chosen)
+    return [message.topic() for message in chosen.found]
 
 
 def test_batches_give_equal_shares(fake):
@@ -250,8 +251,10 @@ def test_what_was_read_before_a_callback_raised_is_kept(fake):
     busy.client.put("a")
     other.client.inbox.append(RuntimeError("from a callback"))
     fair = FairPoll()
-    found = []
+    chosen = Batch(10)
     with pytest.raises(RuntimeError, match="from a callback"):
         for _ in range(2):
-            fair.batch([busy, other], 10, 0.02, found)
-    assert [message.topic() for message in found] == ["a"]
+            fair.gather([busy, other], chosen, 0.02)
+    assert chosen.found == []
+    fair.hand_out([busy, other], chosen)
+    assert [message.topic() for message in chosen.found] == ["a"]

@@ -128,3 +128,42 @@ def test_iteration_ends_when_closed(world):
         if len(found) == 3:
             consumer.close()
     assert found == [b"0", b"1", b"2"]
+
+
+# What consume() has read and not returned yet.
+
+
+def test_a_long_consume_takes_nothing_before_it_returns(world, consumer):
+    consumer.subscribe([A, B])
+    a = world.on("A")
+    a.put("ta", b"a")
+    found = []
+    reading = threading.Thread(target=lambda: found.extend(consumer.consume(10, 1.0)))
+    reading.start()
+    until = time.monotonic() + 1
+    while not a.ahead and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (len(a.ahead), a.taken) == (1, [])
+    reading.join(5)
+    assert [m.value() for m in found] == [m.value() for m in a.taken] == [b"a"]
+
+
+def test_partitions_taken_away_inside_consume_are_not_returned(world, consumer):
+    consumer.subscribe([A, B])
+    a = world.on("A")
+    a.put("ta", b"taken", partition=1)
+    a.put("ta", b"kept", partition=0)
+    a.revoke("ta", 1)
+    assert [m.value() for m in consumer.consume(10, 0.3)] == [b"kept"]
+    assert [m.value() for m in a.taken] == [b"kept"]
+
+
+def test_a_backend_that_does_not_fetch_ahead_has_its_messages_returned_at_once(world, consumer):
+    consumer.subscribe([A])
+    a = world.on("A")
+    a.gathers = False
+    a.put("ta", b"1")
+    a.put("ta", b"2")
+    began = time.monotonic()
+    assert [m.value() for m in consumer.consume(10, 30)] == [b"1", b"2"]
+    assert time.monotonic() - began < 5

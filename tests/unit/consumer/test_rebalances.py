@@ -114,6 +114,6 @@ def test_messages_kept_back_are_dropped_when_sought_elsewhere(world, consumer):
             consumer.consume(10, 0.05)
         except ZeroDivisionError:
             break
-    assert [m.value() for m in consumer._stash] == [b"old"]
+    assert [m.value() for m in a.ahead] == [b"old"]
     consumer.seek(TopicPartition(A, 0, 0))
     assert consumer.poll(0.05) is None

@@ -54,6 +54,9 @@ class ConfluentConsumer(BackendConsumer):
         self._waiting = Waiting()
         self._positions = Positions(self._native, config, self._waiting)
         self._fetching = Fetching(self._native, self._waiting, self._positions, self._serving)
+        #: What gather() left waiting, and whether something was handed out and not stored before.
+        self._gathered: object = None
+        self._unstored = True
 
     def _raise(self, error: Exception) -> Any:
         replacement = translated(error, closed=self._closed)
@@ -110,6 +113,20 @@ class ConfluentConsumer(BackendConsumer):
         # One copy for the batch instead of a look-up for each message: it keeps what was true at
         # delivery, and most messages are never asked where they came from.
         return wrapped(natives, dict(self._origins))
+
+    def gather(self, num_messages: int, timeout: float) -> int:
+        waiting = self._waiting
+        # Storing looks at each message that waits: not again as long as none was handed out.
+        self._unstored |= waiting.mark() != self._gathered
+        if self._unstored and (now := monotonic()) >= self._positions.due:
+            self._call(self._positions.store_in_time, now)
+            self._unstored = False
+        if (more := num_messages - len(waiting)) > 0:
+            if natives := self._call(self._fetching.take, more, timeout):
+                waiting.add(natives)
+            self._kept.raise_kept()
+        self._gathered = waiting.mark()
+        return min(len(waiting), num_messages)
 
     def _store_in_time(self) -> None:
         if (now := monotonic()) >= self._positions.due:

@@ -55,6 +55,10 @@ class Waiting:
         """How many messages wait to be handed out, without those that are parked."""
         return length_hint(self.rest)
 
+    def mark(self) -> object:
+        """Equals an earlier mark as long as nothing has come or was handed out since."""
+        return self.rest, len(self)
+
     def add(self, natives: list[Any]) -> None:
         """A fetch brought these, in addition to what waits."""
         waiting = self._stop()

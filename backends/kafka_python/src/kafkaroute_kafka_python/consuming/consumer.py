@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -110,29 +109,12 @@ class KafkaPythonConsumer(BackendConsumer):
         self._check_open()
         if num_messages < 0:
             raise ValueError("num_messages must not be negative")
-        messages: list[Message] = []
-        try:
-            self._collect(messages, num_messages, timeout)
-        except Exception as error:  # of a callback
-            if not messages:
-                raise
-            # These are handed out; the next call raises.
-            self._reader.calls.appendleft(partial(_raise, error))
-        return messages
+        self._reader.gather(num_messages, timeout)
+        return self._reader.take(num_messages)
 
-    def _collect(self, messages: list[Message], wanted: int, timeout: float) -> None:
-        poll = self._reader.poll
-        deadline = None if timeout < 0 else time.monotonic() + timeout
-        while len(messages) < wanted:
-            message = poll(0)  # what is there costs no clock
-            if message is None:
-                left = -1.0 if deadline is None else deadline - time.monotonic()
-                if deadline is not None and left <= 0:
-                    return
-                message = poll(left)
-                if message is None:
-                    return
-            messages.append(message)
+    def gather(self, num_messages: int, timeout: float) -> int:
+        self._check_open()
+        return self._reader.gather(num_messages, timeout)
 
     # -- assignment ------------------------------------------------------------------------------
 
@@ -333,7 +315,3 @@ class KafkaPythonConsumer(BackendConsumer):
             self._committer.stop()
             self._health.stop()
         self._reader.serve_calls()
-
-
-def _raise(error: Exception) -> None:
-    raise error

@@ -18,8 +18,10 @@ from ..network.joins import resume_join
 from ..producing.appender import kafka_partition
 from ..translate import ConsumerPlan
 from .assignment import Assignment
+from .awaited_topics import AwaitedTopics
 from .committer import Committer
 from .consumed import consumed
+from .ends import PartitionEnds
 from .fetch_watch import FetchWatch
 from .positions import OffsetStore, Stored
 from .waiting import FetchBuffer
@@ -38,11 +40,6 @@ _SERVICE = 0.1
 _IDLE = 0.005
 #: Longest single wait inside kafka-python, in seconds: events noted elsewhere are seen by then.
 _SLICE = 0.25
-#: Longest wait for the metadata of topics newly subscribed to, and seconds between two looks.
-_METADATA = 1.0
-_METADATA_LOOK = 0.002
-#: Seconds after which it is asked for once more.
-_METADATA_AGAIN = 0.15
 #: Shortest wait inside kafka-python, in seconds, until the group is joined: with none at all it
 #: gives up each step before the step can be done.
 _JOINING = 0.002
@@ -91,20 +88,20 @@ class Reader:
         self._open_client = open_client
         self._buffer = FetchBuffer()
         self._events: deque[Message] = deque()
-        self._ends: dict[Any, int] = {}
+        self._ends = PartitionEnds(
+            self._buffer,
+            lambda one: watch.end(one, read_committed=plan.read_committed),
+            wanted=plan.partition_eof,
+        )
         self._native: Any = None
         self._decoded = False
         self._coordinator: Any = None
-        self._positions: Any = None
         self._fetcher: Any = None
         self._completed: Any = None
         self._service_at = 0.0
         self._idle_until = 0.0
         self._rest_until = 0.0
-        self._known_topics: set[str] = set()
-        self._awaited_topics: set[str] = set()
-        self._awaited_until = 0.0
-        self._asked_at = 0.0
+        self._topics = AwaitedTopics()
         self._polled_at: float | None = None
         self._invalid_requests = 0
         self._committer: Committer
@@ -116,6 +113,7 @@ class Reader:
         """They and this one need each other."""
         self._committer = committer
         self._assignment = assignment
+        self._ends.attach(assignment)
         self._health = health
 
     def opened(self, native: Any) -> None:
@@ -125,7 +123,7 @@ class Reader:
 
             self._decoded = decode_quickly(native)
         self._coordinator = private(native, "_coordinator")
-        self._positions = private(native, "_subscription", "assignment")
+        self._ends.opened(private(native, "_subscription", "assignment"))
         self._fetcher = private(native, "_fetcher")
         self._completed = private(native, "_fetcher", "_completed_fetches")
 
@@ -158,7 +156,7 @@ class Reader:
                 return event
             partition = kafka_partition(event.topic() or "", event.partition() or 0)
             offset = event.offset()
-            if offset is None or self._ends.get(partition) != offset:
+            if offset is None or not self._ends.is_told(partition, offset):
                 continue  # from before a seek, or before the partition went
             # As with librdkafka: the end may be behind markers of transactions, and who was told
             # of it has read up to there.
@@ -196,6 +194,49 @@ class Reader:
             if deadline is not None and time.monotonic() >= deadline:
                 return None
 
+    def gather(self, wanted: int, timeout: Seconds) -> int:
+        """Fetch until so many messages and events wait to be taken, or time is up; how many do."""
+        now = time.monotonic()
+        self._notice_long_pause(now)
+        deadline = None if timeout < 0 else now + timeout
+        waiting, grows = self._waiting(), True
+        while True:
+            self._committer.tick()
+            self.serve_calls()
+            now = time.monotonic()
+            left = _SLICE if deadline is None else min(_SLICE, deadline - now)
+            if waiting < wanted:
+                if left > 0 or (grows and self._worth_a_look(now)):
+                    self._look(max(0.0, left))
+            elif now >= max(self._service_at, self._rest_until):
+                self._pump(0, 1)  # only a look at the group
+                self._service_at = time.monotonic() + _SERVICE
+            self._polled_at = time.monotonic()
+            before, waiting = waiting, self._waiting()
+            grows = waiting > before
+            if waiting >= wanted:
+                return wanted
+            # What is there already is had without waiting.
+            if deadline is not None and not grows and self._polled_at >= deadline:
+                return waiting
+
+    def _waiting(self) -> int:
+        return len(self._events) + len(self._buffer) + self._ends.behind_messages()
+
+    def take(self, most: int) -> list[Message]:
+        """Up to so many messages and events that wait."""
+        taken: list[Message] = []
+        while len(taken) < most:
+            if (event := self._next_event()) is not None:
+                taken.append(event)
+            elif self._buffer:
+                taken.append(self._next())
+            else:
+                self._note_ends()
+                if not self._events:
+                    break
+        return taken
+
     def _worth_a_look(self, now: float) -> bool:
         return now >= self._idle_until or bool(self._completed)
 
@@ -220,36 +261,7 @@ class Reader:
                 time.sleep(timeout)
             return False
         self._assignment.refresh()
-        return self._topics_known(timeout)
-
-    def _topics_known(self, timeout: float) -> bool:
-        """Whether metadata names every topic subscribed to; waits up to `timeout`.
-
-        A member that joins before is given nothing and has to join a second time, which costs a
-        rebalance, and on librdkafka's mock cluster a whole session timeout. A topic that does not
-        exist is waited for no longer than `_METADATA`.
-        """
-        topics = self._assignment.topics()
-        if topics == self._known_topics:
-            return True
-        now = time.monotonic()
-        if topics != self._awaited_topics:
-            self._awaited_topics, self._awaited_until = topics, now + _METADATA
-            self._asked_at = now
-        end = min(now + timeout, self._awaited_until)
-        while not all(self._assignment.is_known(topic) for topic in topics):
-            now = time.monotonic()
-            if now >= self._awaited_until:
-                break
-            if now >= self._asked_at + _METADATA_AGAIN:
-                # The subscription's own request is lost when an earlier answer comes just then.
-                self._assignment.ask_metadata()
-                self._asked_at = now
-            if now >= end:
-                return False
-            time.sleep(min(_METADATA_LOOK, end - now))
-        self._known_topics = topics
-        return True
+        return self._topics.known(self._assignment, timeout)
 
     def _pump(self, timeout: float, records: int) -> None:
         """Let kafka-python work; put what it brings into the buffer and the event queue."""
@@ -278,8 +290,7 @@ class Reader:
                 self._buffer.add(partition, messages, paused=partition in paused)
         self._health.look()
         self._assignment.raise_callback_error()
-        if self._plan.partition_eof:
-            self._note_ends()
+        self._note_ends()
 
     def _seeks_coordinator(self) -> bool:
         return getattr(self._coordinator, "coordinator_id", 0) is None
@@ -325,20 +336,7 @@ class Reader:
             self.note(error)
 
     def _note_ends(self) -> None:
-        if self._positions is None:
-            return
-        for partition in self._assignment.current():
-            state = self._positions.get(partition)
-            position = None if state is None else state.position
-            if position is None or partition in self._assignment.paused:
-                continue
-            at = position.offset
-            end = self._watch.end(partition, read_committed=self._plan.read_committed)
-            if end is None or at < end or self._ends.get(partition) == at:
-                continue
-            if self._buffer.holds(partition):
-                continue
-            self._ends[partition] = at
+        for partition, at in self._ends.due():
             error = KafkaError(KafkaError._PARTITION_EOF, f"no more messages at offset {at}")
             self._events.append(self._event(error, partition.topic, partition.partition, at))
 
@@ -376,14 +374,14 @@ class Reader:
     def jumped(self, partition: Any) -> None:
         """The position was changed by hand."""
         self._buffer.drop(partition)
-        self._ends.pop(partition, None)
+        self._ends.forget(partition)
 
     def paused(self, partition: Any) -> None:
         self._buffer.withhold(partition)
 
     def resumed(self, partition: Any) -> None:
         self._buffer.release(partition)
-        self._ends.pop(partition, None)
+        self._ends.forget(partition)
 
     def closed(self) -> None:
         self._buffer.clear()

@@ -29,6 +29,10 @@ class FetchBuffer:
     def __bool__(self) -> bool:
         return bool(self._chunks)
 
+    def __len__(self) -> int:
+        """How many messages may be handed out now."""
+        return sum(len(chunk.messages) - chunk.index for chunk in self._chunks)
+
     def add(self, partition: Any, messages: list[ConsumedMessage], *, paused: bool = False) -> None:
         if not messages:
             return
