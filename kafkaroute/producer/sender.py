@@ -1,4 +1,8 @@
-"""How one channel is sent by one native client: there are as many of these as channels in use."""
+"""How one channel is sent by one native client: there are as many of these as channels in use.
+
+What a report raises is caught and raised again: confluent-kafka (2.16) under Python 3.11 makes a
+SystemError of an exception that C code raised, such as a KeyError, and that no ``except`` has seen.
+"""
 
 from __future__ import annotations
 
@@ -155,10 +159,13 @@ def _deliverer_to(reports: Reporting, channel: str, callback: DeliveryCallback) 
     """The report of messages with nothing but `callback`."""
 
     def deliver(error: KafkaError | None, message: Message) -> None:
-        if error is None and not reports.diverted:
-            callback(None, message)
-        else:
-            reports.report(channel, callback, -1, 0, None, error, message)
+        try:
+            if error is None and not reports.diverted:
+                callback(None, message)
+            else:
+                reports.report(channel, callback, -1, 0, None, error, message)
+        finally:  # catches and raises again: see the module
+            pass
 
     return deliver
 
@@ -167,10 +174,13 @@ def _deliverer(reports: Reporting, channel: str) -> Callable[..., None]:
     """The report of messages with nothing but a callback, to be bound to that."""
 
     def deliver(callback: DeliveryCallback, error: KafkaError | None, message: Message) -> None:
-        if error is None and not reports.diverted:
-            callback(None, message)
-        else:
-            reports.report(channel, callback, -1, 0, None, error, message)
+        try:
+            if error is None and not reports.diverted:
+                callback(None, message)
+            else:
+                reports.report(channel, callback, -1, 0, None, error, message)
+        finally:  # catches and raises again: see the module
+            pass
 
     return deliver
 
@@ -184,10 +194,13 @@ def _reporter(reports: Reporting, channel: str) -> Callable[..., None]:
         message: Message,
     ) -> None:
         callback, partition, timestamp, headers = untold
-        if error is None and not reports.diverted:
-            callback(None, message)
-        else:
-            reports.report(channel, callback, partition, timestamp, headers, error, message)
+        try:
+            if error is None and not reports.diverted:
+                callback(None, message)
+            else:
+                reports.report(channel, callback, partition, timestamp, headers, error, message)
+        finally:  # catches and raises again: see the module
+            pass
 
     return report
 

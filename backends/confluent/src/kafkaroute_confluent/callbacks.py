@@ -11,11 +11,26 @@ from typing import Any
 
 from kafkaroute.backend.settings_keys import ConfigValue
 
-__all__ = ["Kept"]
+from .entrances import Entrance, reraise
 
-#: Settings of confluent-kafka that hold a callback of a consumer. `oauth_cb` is not one of these:
-#: what it raises is an answer.
+__all__ = ["Kept", "entered"]
+
+#: Settings of confluent-kafka that hold a callback. `oauth_cb` is not one of these: what it raises
+#: is an answer.
 _CALLBACKS = ("error_cb", "stats_cb", "throttle_cb", "on_commit")
+
+
+def entered(
+    config: Mapping[str, ConfigValue], failed: Callable[[BaseException], Any] = reraise
+) -> dict[str, Any]:
+    """`config` with callbacks that hand what they raise to `failed`; delivery reports are not among
+    them, for speed (kafkaroute's own take care of it)."""
+    entrances = {
+        key: Entrance(config[key], failed)  # type: ignore[arg-type]  # asked in the next line
+        for key in _CALLBACKS
+        if callable(config.get(key))
+    }
+    return {**config, **entrances}
 
 
 class Kept:
@@ -28,25 +43,16 @@ class Kept:
 
     def guarded(self, callback: Callable[..., Any]) -> Callable[..., Any]:
         """`callback`, which never raises."""
+        return Entrance(callback, self.keep)
 
-        def guarded(*args: Any) -> Any:
-            try:
-                return callback(*args)
-            except BaseException as error:
-                # A second one would be lost in the native client as well.
-                self.failure = self.failure or error
-                return None
-
-        return guarded
+    def keep(self, error: BaseException) -> None:
+        """`error` was raised inside of the native call."""
+        # A second one would be lost in the native client as well.
+        self.failure = self.failure or error
 
     def settings(self, config: Mapping[str, ConfigValue]) -> dict[str, ConfigValue]:
         """`config` with its callbacks guarded."""
-        guarded: dict[str, Any] = {
-            key: self.guarded(config[key])  # type: ignore[arg-type]  # asked in the next line
-            for key in _CALLBACKS
-            if callable(config.get(key))
-        }
-        return {**config, **guarded}
+        return entered(config, self.keep)
 
     def raise_kept(self) -> None:
         """Raise what was kept, once."""

@@ -9,6 +9,7 @@ from kafkaroute.backend.settings_check import unfit_setting
 from kafkaroute.backend.settings_keys import ConfigValue, boolean_of
 from kafkaroute.errors import ConfigurationError
 
+from .entrances import Entrance, reraise
 from .errors import construction_error, refused_setting
 from .logs import LogSink, Redactor, SilentSink
 
@@ -83,8 +84,11 @@ def construct(
     redact: Redactor,
     *,
     consumer: bool,
+    failed: Callable[[BaseException], Any] = reraise,
 ) -> Any:
     """A native client whose log lines go to Python's logging.
+
+    `failed` is told what the logger raises, or a signal's handler on the way into it.
 
     Raises:
         ConfigurationError: librdkafka refuses a setting; the text names it.
@@ -94,7 +98,7 @@ def construct(
     logger = settings.pop("logger", None)
     if logger is not None and not callable(getattr(logger, "log", None)):
         raise ConfigurationError("logger has no method log()")
-    settings["logger"] = LogSink(redact, logger)
+    settings["logger"] = Entrance(LogSink(redact, logger).log, failed)
     return _construct(client, settings, redact)
 
 

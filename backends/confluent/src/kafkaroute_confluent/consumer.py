@@ -45,7 +45,9 @@ class ConfluentConsumer(BackendConsumer):
         self._redact = Redactor(config)
         self._kept = Kept()
         own = {**self._kept.settings(config), STORE: False}
-        self._native: Any = construct(NativeConsumer, own, self._redact, consumer=True)
+        self._native: Any = construct(
+            NativeConsumer, own, self._redact, consumer=True, failed=self._kept.keep
+        )
         track(self._native)
         self._origins = origins
         self._closed = False

@@ -21,6 +21,7 @@ from kafkaroute.backend.contract import (
 from kafkaroute.backend.settings_keys import ConfigValue
 from kafkaroute.messages import ClusterMetadata, TopicPartition
 
+from .callbacks import entered
 from .config import construct
 from .errors import NATIVE_FAILURES, translated
 from .forks import NativeProducer, inherited, track
@@ -60,7 +61,7 @@ class ConfluentProducer(BackendProducer):
         if only_failures:
             config = {**config, "delivery.report.only.error": True}
         self._redact = Redactor(config)
-        self._native: Any = construct(NativeProducer, config, self._redact, consumer=False)
+        self._native: Any = construct(NativeProducer, entered(config), self._redact, consumer=False)
         self._guard = _Guard()
         self._produce, self._refuse = self._native.produce, self._guard.refuse  # made once
         track(self._native)

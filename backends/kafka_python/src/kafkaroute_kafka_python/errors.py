@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 
 from kafkaroute.errors import KafkaException, UnsupportedFeature
 from kafkaroute.messages import KafkaError
@@ -11,6 +13,9 @@ from kafkaroute.messages import KafkaError
 from .library import kp
 
 __all__ = ["batch_error", "failure", "mapped", "to_kafka_error"]
+
+#: Packages whose code raises what :func:`mapped` tells in other words.
+_OWN = frozenset({"kafka", "kafkaroute", "kafkaroute_kafka_python"})
 
 _FATAL = (kp.ProducerFencedError, kp.InvalidProducerEpochError)
 _ABORTABLE = (kp.TransactionAbortableError,)
@@ -93,12 +98,26 @@ def failure(exc: BaseException) -> KafkaException:
     return KafkaException(to_kafka_error(exc))
 
 
+def _is_foreign(exc: BaseException) -> bool:
+    """Whether it comes out of code that is neither kafka-python's nor ours nor Python's."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(exc.__traceback__))
+    return any(
+        name.partition(".")[0] not in _OWN and name.partition(".")[0] not in sys.stdlib_module_names
+        for name in modules
+    )
+
+
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Let nothing of kafka-python out of the block but what :func:`failure` makes of it."""
+    """Let nothing of kafka-python out of the block but what :func:`failure` makes of it. What an
+    application's code raised inside, such as a signal's handler, passes unchanged."""
     try:
         yield
     except (KafkaException, UnsupportedFeature):
         raise
-    except (kp.KafkaError, ValueError, TypeError, KeyError, OSError, AssertionError) as exc:
+    except kp.KafkaError as exc:
+        raise failure(exc) from exc
+    except (ValueError, TypeError, KeyError, OSError, AssertionError) as exc:
+        if _is_foreign(exc):
+            raise
         raise failure(exc) from exc
