@@ -13,6 +13,7 @@ from ...messages import TopicPartition
 from ...places import Place, spot_of
 from ...route import Route
 from ..clients import Member
+from ..pauses import Why
 from .leaving import Leaving
 from .opening import Opening
 
@@ -136,8 +137,12 @@ class Stage:
             self.opening = None
 
     def stay(self, route: Route) -> None:
-        """The channel does not leave, nor come back later: `route` leads here."""
+        """The channel does not leave, nor come back later: `route` leads here, and what was put
+        back behind the cut is read now."""
         self.route, self.cut = route, None
+        self.returned.clear()
+        if self.member is not None:
+            self.member.kept.let_go_all(self.topic, Why.RETURNED)
 
     def is_at(self, place: object, topic: str) -> bool:
         return bool(self.place == place) and self.topic == topic
