@@ -1,5 +1,6 @@
 # make demo: the main job.  make test: all tests.  make check: these, lint and types.
 # make scenarios: of these, the moves of docs/moves.md in small, on real Kafka.
+# make walk: every setting of the clients with odd values, all 27,000 cases (five minutes).
 # make bench: what it costs (five minutes; wants a quiet machine; BENCH='--kafka' for a real Kafka).
 # make compiled: compiled wheels, installed in .venv-compiled (needs a C compiler, Python's headers).
 # make test-compiled: their tests; make bench COMPILED=1: what they cost; make ci: what CI runs.
@@ -20,7 +21,7 @@ SOURCES := $(shell find kafkaroute backends/*/src -type f -not -name '*.pyc')
 # Without PYTHONSAFEPATH Python would find the tree's packages before those that are installed.
 COMPILED_ENV := PYTHONSAFEPATH=1 KAFKAROUTE_REQUIRE_COMPILED=1
 
-.PHONY: demo demo-full test test-source scenarios compiled test-compiled bench lint types check ci clean
+.PHONY: demo demo-full test test-source scenarios compiled test-compiled bench walk lint types check ci clean
 
 # Only --quiet's warnings and errors are shown; the flights' package asks for pandas, which
 # reading a CSV file does not need.
@@ -54,6 +55,9 @@ test: test-source scenarios
 
 test-source: .venv/dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+walk: .venv/dev
+	WALK_STEP=1 $(BIN)/python -m pytest -n $(WORKERS) tests/integration/test_odd_settings.py
 
 scenarios: .venv/dev
 	$(BIN)/python -m pytest benchmarks/moves

@@ -239,8 +239,8 @@ def _pair(value: Any) -> tuple[str, str]:
 def _client_config(value: Any) -> Mapping[str, ConfigValue]:
     table = _table(value)
     for key, item in table.items():
-        if not isinstance(item, (str, int, float, bool)) and not (
-            is_callback_key(key) or callable(item) or key == "logger"
+        if not (isinstance(item, (str, int, float, bool)) or callable(item)) and not (
+            is_callback_key(key) and (item is None or hasattr(item, "log"))
         ):
             raise TypeError(f"strings, numbers, booleans or callables, which {key!r} is not")
     return MappingProxyType({canonical_key(key): item for key, item in table.items()})

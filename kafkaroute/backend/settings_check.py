@@ -28,9 +28,10 @@ _FILES = frozenset(
 _OR_A_DIRECTORY = frozenset({"https.ca.location", "ssl.ca.location"})
 #: Bytes. The bundles of certificate authorities that systems ship have less than 1 MB.
 _LARGEST_FILE = 16 * 1024 * 1024
-#: Bytes of a client.id beyond ASCII: librdkafka 2.16 cuts a client's name ("id#consumer-1") at 127
-#: bytes, in the middle of a character, and writes what is left into its log lines.
-_LONGEST_CLIENT_ID = 96
+#: Bytes of names beyond ASCII, each one of a list: librdkafka 2.16 cuts a client's name
+#: ("id#consumer-1") at 127 bytes and a server's ("host:port") at 63, in the middle of a character,
+#: and writes what is left into its log lines.
+_LONGEST_NAME = {"client.id": 96, "bootstrap.servers": 56, "metadata.broker.list": 56}
 
 
 def names_a_file(key: str) -> bool:
@@ -44,22 +45,37 @@ def unfit_setting(config: Mapping[str, ConfigValue]) -> str | None:
 
     Backends ask before they make a native client: a blank ``group.id`` aborts the process inside
     librdkafka, reading a pipe stops all of its threads, and text is cut at a NUL. Asks the file
-    system about files, and reads none.
+    system about files, and reads none. Half a character (a lone surrogate) is no text that could be
+    sent: confluent-kafka (2.16) ends the process on a setting's name or a ``group.id`` of that kind.
     """
     for key, value in config.items():
+        if (wrong := _no_text(key)) is not None:
+            return f"a setting's name {wrong}"
         if isinstance(value, str) and (wrong := _wrong(key, value)) is not None:
             return f"{key} {wrong}"
     return None
 
 
 def _wrong(key: str, value: str) -> str | None:
-    if "\0" in value:
-        return "holds a NUL character, where clients would cut it"
+    if (wrong := _no_text(value)) is not None:
+        return wrong
     if key == "group.id" and not value.strip():
         return "is empty: a group needs a name"
-    if key == "client.id" and not value.isascii() and len(value.encode()) > _LONGEST_CLIENT_ID:
-        return f"is longer than {_LONGEST_CLIENT_ID} bytes and not ASCII"
+    longest = _LONGEST_NAME.get(key, len(value) * 4)  # UTF-8 has no longer characters
+    if not value.isascii() and any(len(name.encode()) > longest for name in value.split(",")):
+        return f"is longer than {longest} bytes and not ASCII"
     return _wrong_file(key, value) if key in _FILES else None
+
+
+def _no_text(value: str) -> str | None:
+    """Why no client can be given `value`, whatever it is for."""
+    if "\0" in value:
+        return "holds a NUL character, where clients would cut it"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "holds half a character (a lone surrogate)"
+    return None
 
 
 def _wrong_file(key: str, value: str) -> str | None:

@@ -26,6 +26,21 @@ def test_a_client_id_that_librdkafka_cuts_in_the_middle_of_a_character():
     assert unfit_setting({"client.id": "u" * 5000}) is None
 
 
+def test_servers_that_librdkafka_cuts_in_the_middle_of_a_character():
+    long, short = "ü" * 29, "ü" * 28
+    assert "bootstrap.servers" in (unfit_setting({"bootstrap.servers": f"a:1,{long}"}) or "")
+    assert unfit_setting({"bootstrap.servers": f"{short},{short},{short}"}) is None
+    assert unfit_setting({"bootstrap.servers": "u" * 5000}) is None
+
+
+@pytest.mark.parametrize("key", ["group.id", "client.id", "sasl.password"])
+def test_half_a_character_is_no_text(key):
+    assert unfit_setting({key: "\ud83d"}) == f"{key} holds half a character (a lone surrogate)"
+    assert unfit_setting({"\ud83d": key}) == (
+        "a setting's name holds half a character (a lone surrogate)"
+    )
+
+
 @pytest.mark.parametrize("key", ["ssl.ca.location", "ssl.crl.location", "ssl.key.location"])
 def test_only_files_are_read(key, tmp_path):
     pipe, file, big = tmp_path / "pipe", tmp_path / "file", tmp_path / "big"
