@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from .arguments import whole
 from .error_codes import ERROR_NAMES
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ OFFSET_END = -1
 OFFSET_STORED = -1000
 OFFSET_INVALID = -1001
 PARTITION_UA = -1
+#: What Kafka's protocol can hold as a partition's number and as an offset.
+_INT32 = (-(2**31), 2**31 - 1)
+_INT64 = (-(2**63), 2**63 - 1)
 
 #: Kinds of message timestamp (KIP-32), numbered as in librdkafka.
 TIMESTAMP_NOT_AVAILABLE = 0
@@ -244,6 +248,9 @@ class TopicPartition:
         leader_epoch: of the message at the offset (KIP-320).
         channel: the channel, when `topic` is the topic's name.
 
+    Raises:
+        TypeError, ValueError: a number that Kafka's protocol cannot hold; names it.
+
     Attributes:
         error: a :class:`KafkaError` of this partition alone, or None.
         place: which native consumer it belongs to, where a Consumer gave it out: of a channel that
@@ -275,10 +282,12 @@ class TopicPartition:
         if channel is None and "://" in topic:
             channel, topic = topic, ""
         self.topic = topic
-        self.partition = partition
-        self.offset = offset
+        self.partition = whole("partition", partition, *_INT32)
+        self.offset = whole("offset", offset, *_INT64)
         self.metadata = metadata
-        self.leader_epoch = leader_epoch
+        self.leader_epoch = (
+            None if leader_epoch is None else whole("leader_epoch", leader_epoch, *_INT32)
+        )
         self.channel = channel
         self.error = error
         self.place: object = None

@@ -15,7 +15,7 @@ CORE = ROOT / "kafkaroute"
 #: From the ground up: a room imports rooms of floors below its own, or of its own floor what is
 #: named in BESIDE. A file that is no room is one of its own.
 FLOORS = (
-    ("_version", "compiled", "error_codes", "errors", "extras", "forking", "loose"),
+    ("_version", "arguments", "compiled", "error_codes", "errors", "extras", "forking", "loose"),
     ("channel", "messages", "oauth", "plugins"),
     ("backend", "events", "groups"),
     ("route",),

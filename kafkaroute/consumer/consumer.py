@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
+from ..arguments import patience
 from ..backend.contract import Backend
 from ..channel import Channel
 from ..errors import ClosedError, ConfigurationError, KafkaException, KafkarouteError
@@ -252,7 +253,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
                     # Inside the loop, so that a message that is there costs no clock.
                     if len(members) > 1 and (message := self._fair.ready(members)) is not None:
                         return message
-                    left = _seconds(timeout)
+                    left = patience(timeout)
                     deadline = time.monotonic() + left
                 else:
                     left = max(0.0, deadline - time.monotonic())
@@ -275,7 +276,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         batch = Batch(num_messages)
         self._turns.check_outermost("consume")
         try:
-            self._collect(batch, _seconds(timeout))
+            self._collect(batch, patience(timeout))
         except BaseException:  # the catalog, a move or a callback
             with self._turns:
                 self._stash += batch.given_back(self._members)
@@ -393,7 +394,3 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         self._moves.after_fork_in_child()
         self._router.after_fork_in_child()
         self._stale = True
-
-
-def _seconds(timeout: float | None) -> float:
-    return float("inf") if timeout is None or timeout < 0 else timeout

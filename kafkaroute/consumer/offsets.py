@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..arguments import seconds
 from ..errors import KafkaException
 from ..messages import KafkaError, Message, TopicPartition, bare, kafka_exception
 from .clients import Member
@@ -103,6 +104,7 @@ class OffsetCalls(ConsumerState):
         self, partitions: Sequence[TopicPartition], timeout: float = -1
     ) -> list[TopicPartition]:
         """The group's committed offsets, in the order of `partitions`."""
+        timeout = seconds(timeout)
         with self._turn():
             return self._members.gather(partitions, lambda c, share: c.committed(share, timeout))
 
@@ -121,15 +123,16 @@ class OffsetCalls(ConsumerState):
         self, partition: TopicPartition, timeout: float | None = None, cached: bool = False
     ) -> tuple[int, int]:
         """(low, high) of a partition; `timeout` in seconds."""
+        timeout = seconds(timeout)
         with self._turn():
             member, topic = self._members.locate(partition)
-            seconds = -1 if timeout is None else timeout
-            return member.client.get_watermark_offsets(bare(partition, topic), seconds, cached)
+            return member.client.get_watermark_offsets(bare(partition, topic), timeout, cached)
 
     def offsets_for_times(
         self, partitions: Sequence[TopicPartition], timeout: float = -1
     ) -> list[TopicPartition]:
         """The first offset at or after each ``offset``, read as milliseconds since the epoch."""
+        timeout = seconds(timeout)
         with self._turn():
             return self._members.gather(
                 partitions, lambda c, share: c.offsets_for_times(share, timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..arguments import seconds
 from ..groups import GroupMetadata
 from ..messages import ClusterMetadata, KafkaError, TopicPartition, kafka_exception
 from ..route import Route
@@ -131,6 +132,7 @@ class PartitionCalls(ConsumerState):
 
     def list_topics(self, channel: str | None = None, timeout: float = -1) -> ClusterMetadata:
         """Ask a cluster about itself; `channel` may be left out while only one is read."""
+        timeout = seconds(timeout)
         with self._turn():
             member = self._member(channel, "list_topics()")
             topic = member.topics[channel] if channel is not None else None

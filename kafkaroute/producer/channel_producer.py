@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol, final
 
 from ..backend.contract import DeliveryCallback, HeadersInput
 from ..loose import Data, Number
+from .arguments import fit
 
 __all__ = ["ChannelProducer"]
 
@@ -59,6 +60,8 @@ class ChannelProducer:
                 pair[2](error)
                 raise
         else:
+            if partition != -1 or timestamp or headers is not None:
+                partition, timestamp, headers = fit(partition, timestamp, headers)
             pair[1](value, key, partition, callback, timestamp, headers)
 
     def __reduce__(self) -> tuple[type[ChannelProducer], tuple[Connecting, str]]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
+from ..arguments import patience
 from ..errors import ClosedError
 from .client import Client
 from .dispatch import Dispatch
@@ -182,4 +183,4 @@ def _poll(client: Client, timeout: float) -> int:
 
 def deadline_of(timeout: float | None) -> float:
     """The monotonic time at which `timeout` seconds are over."""
-    return float("inf") if timeout is None or timeout < 0 else time.monotonic() + timeout
+    return time.monotonic() + patience(timeout)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..backend.contract import DeliveryCallback, HeadersInput
+from .arguments import check_callback
 from .reports import Pair, as_it_is
 from .undelivered import Undelivered
 
@@ -71,6 +72,8 @@ class Hold:
     ) -> None:
         """Keep a message. BufferError when there is no room, TypeError for what no client takes."""
         value, key = _owned(value, "value"), _owned(key, "key")
+        if callback is not None:
+            check_callback(callback)
         if isinstance(headers, list | dict):
             headers = headers.copy()
         now = time.time()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from ..arguments import seconds
 from ..backend.contract import DeliveryCallback, HeadersInput
 from ..channel import Channel
 from ..errors import ConfigurationError, KafkaException
@@ -13,6 +14,7 @@ from ..events import RouteStatus
 from ..forking import on_fork
 from ..messages import ClusterMetadata, TopicPartition
 from ..settings import Settings
+from .arguments import fit
 from .channel_producer import ChannelProducer
 from .delivery import Delivery
 from .dispatch import Dispatch
@@ -67,7 +69,7 @@ class Producer:
             partition: number, or -1 for the partitioner's choice.
             callback, on_delivery: called as ``(error, message)``; two names of one thing.
             timestamp: milliseconds since the epoch; 0 is now.
-            headers: list of pairs or mapping; values bytes, str or None.
+            headers: pairs or a mapping; names str, values bytes, str or None.
 
         The first message of a channel asks the catalog (at most `timeout` seconds); every later
         one asks nobody, and none waits for a move: meanwhile messages are kept, as many as the
@@ -80,6 +82,7 @@ class Producer:
             CatalogError, RouteRejected, BackendError, ConfigurationError, ChannelInvalid: the
                 channel's first message found no way.
             ClosedError: after close().
+            TypeError, ValueError: an argument that no message can have; names it.
         """
         try:
             pair: Pair | None = self._senders[channel]
@@ -96,6 +99,8 @@ class Producer:
                 pair[2](error)
                 raise
         else:
+            if partition != -1 or timestamp or headers is not None:
+                partition, timestamp, headers = fit(partition, timestamp, headers)
             pair[1](value, key, partition, callback, timestamp, headers)
 
     def channel(self, name: str) -> ChannelProducer:
@@ -157,13 +162,13 @@ class Producer:
         table.check_open()
         if channel is not None:
             home = table.home(channel)
-            return home.client.native.list_topics(home.route.topic, timeout)
+            return home.client.native.list_topics(home.route.topic, seconds(timeout))
         clients = list(table.router.clients())
         if len(clients) != 1:
             raise ConfigurationError(
                 f"list_topics() without a channel needs exactly one cluster in use, not {len(clients)}"
             )
-        return clients[0].native.list_topics(None, timeout)
+        return clients[0].native.list_topics(None, seconds(timeout))
 
     # Seeing.
 
@@ -194,13 +199,14 @@ class Producer:
             KafkaException: ``_STATE``, called from `on_route_change` during a move, whose end
                 close() waits for.
         """
+        timeout = seconds(timeout)
         if self._delivery.serving.leave(lambda: self.close(timeout)):
             return 0
         self._dispatch.check_may_close()
         if not self._table.shut():
             return 0
         if self._transactions is not None:
-            self._transactions.abandon(-1 if timeout is None else timeout)
+            self._transactions.abandon(timeout)
         return self._delivery.close(timeout)
 
     # Transactions.
@@ -224,7 +230,7 @@ class Producer:
                 self._transactions = transactions
                 self._dispatch.bind_to(transactions)
         with self._delivery.serving.call("init_transactions"):
-            self._transactions.init(timeout)  # asks clusters: not under the lock
+            self._transactions.init(seconds(timeout))  # asks clusters: not under the lock
         self._table.forget_senders()
 
     def _transaction(self) -> Transactions:
@@ -256,18 +262,18 @@ class Producer:
             UnsupportedFeature: they live on different clusters.
         """
         with self._delivery.serving.call("send_offsets_to_transaction"):
-            self._transaction().send_offsets(positions, group_metadata, timeout)
+            self._transaction().send_offsets(positions, group_metadata, seconds(timeout))
 
     def commit_transaction(self, timeout: float = -1) -> None:
         """Flush and commit; `timeout` in seconds."""
         with self._delivery.serving.call("commit_transaction"):
-            self._transaction().commit(timeout)
+            self._transaction().commit(seconds(timeout))
         self._table.forget_senders()  # the next one may live on another cluster
 
     def abort_transaction(self, timeout: float = -1) -> None:
         """Abort; undelivered messages fail with ``_PURGE_QUEUE``. `timeout` in seconds."""
         with self._delivery.serving.call("abort_transaction"):
-            self._transaction().abort(timeout)
+            self._transaction().abort(seconds(timeout))
         self._table.forget_senders()
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from ..backend.contract import DeliveryCallback, HeadersInput, NativeSender, Sender
 from ..loose import Data, Number
 from ..messages import KafkaError, Message
+from .arguments import check_callback
 
 __all__ = [
     "ChannelSender",
@@ -119,6 +120,7 @@ class ChannelSender:
         if callback is None:
             callback = self._reports.default
         elif self._reports.quiet:
+            check_callback(callback)
             self._reports.wants_reports(
                 self._channel, value, key, partition, callback, timestamp, headers
             )
@@ -133,6 +135,7 @@ class ChannelSender:
                     wrapper = _deliverer_to(self._reports, self._channel, callback)
                     self._known = (callback, wrapper)
                 else:
+                    check_callback(callback)
                     self._last = callback
                     if (deliver := self._deliver) is None:
                         deliver = self._deliver = _deliverer(self._reports, self._channel)
@@ -145,6 +148,7 @@ class ChannelSender:
                 kept = tuple(headers) if type(headers) is list else headers
                 send(value, key, -1, _bound(headed, kept), None, 0, headers)
                 return
+            check_callback(callback)
             if (report := self._report) is None:
                 report = self._report = _reporter(self._reports, self._channel)
             copy = headers.copy() if type(headers) is list else headers

@@ -28,7 +28,7 @@ def test_arguments_reach_the_client(world, producer):
     producer.produce(A)
     assert world.on("A").sent == [
         ("ta", b"v", b"k", 3, 77, [("h", b"1")]),
-        ("ta", "v", "k", 1, 5, {"h": "2"}),
+        ("ta", "v", "k", 1, 5, [("h", b"2")]),
         ("ta", None, None, -1, 0, None),
     ]
 

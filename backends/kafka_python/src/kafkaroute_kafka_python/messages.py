@@ -22,12 +22,12 @@ __all__ = [
 
 
 def to_bytes(data: object, what: str) -> bytes:
-    """`data` as bytes; text is encoded as UTF-8. Mutable buffers are copied."""
-    if isinstance(data, bytes):
+    """`data` as bytes; text is encoded as UTF-8. Others, and subclasses, are copied."""
+    if data.__class__ is bytes:
         return data
     if isinstance(data, str):
         return data.encode()
-    if isinstance(data, bytearray | memoryview):
+    if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data)
     raise TypeError(f"{what} must be bytes, str or None, not {type(data).__name__}")
 

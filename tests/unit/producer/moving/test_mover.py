@@ -85,7 +85,7 @@ def test_messages_keep_what_they_carry(world, patient_producer, events):
     assert three == ("moved", b"3", b"k", 1, 78, None)
     assert two[:4] == ("moved", b"2", b"k", -1)
     assert four[:4] == ("moved", b"4", "k", -1)
-    assert four[5] == {"h": b"2"}
+    assert four[5] == [("h", b"2")]
     assert began - 1 <= two[4] <= four[4] <= ended
 
 

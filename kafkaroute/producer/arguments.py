@@ -1,0 +1,80 @@
+"""What produce() takes besides a payload, checked before a message is queued: a value that a record
+cannot hold would fail the batch that it is in, with the messages of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..arguments import whole
+from ..backend.contract import HeadersInput
+from ..loose import Number
+
+__all__ = ["check_callback", "fit"]
+
+#: Partition numbers have 32 bits in Kafka's protocol.
+_LAST_PARTITION = 2**31 - 1
+#: Milliseconds. Records hold the distance from their batch's first time stamp, in 64 bits.
+_LAST_TIME = 2**62
+
+_Pair = tuple[str, bytes | None]
+
+
+def check_callback(callback: object) -> None:
+    """Raises TypeError for what is no function."""
+    if not callable(callback):
+        raise TypeError(f"callback must be a function, not {type(callback).__name__}")
+
+
+def fit(
+    partition: Number, timestamp: Number | None, headers: HeadersInput | None
+) -> tuple[int, int, list[_Pair] | None]:
+    """The three as every client takes them.
+
+    Raises:
+        TypeError, ValueError: one that no record can hold; names it.
+    """
+    return (
+        whole("partition", partition, -1, _LAST_PARTITION),
+        0 if timestamp is None else whole("timestamp", timestamp, -_LAST_TIME, _LAST_TIME),
+        None if headers is None else _headers(headers),
+    )
+
+
+def _headers(headers: Any) -> list[_Pair]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
+        raise TypeError(
+            f"headers must be a mapping or (name, value) pairs, not {type(headers).__name__}"
+        )
+    return [_header(pair) for pair in pairs]
+
+
+def _header(pair: Any) -> _Pair:
+    if not isinstance(pair, Sequence) or isinstance(pair, str | bytes) or len(pair) != 2:
+        raise TypeError("headers must be a mapping or (name, value) pairs")
+    name, value = pair
+    if not isinstance(name, str):
+        raise TypeError(f"a header's name must be str, not {type(name).__name__}")
+    if not name.isascii():
+        _encoded("name", name)
+    if "\0" in name:
+        raise ValueError("a header's name must not hold a NUL character: clients cut it there")
+    return name, _value(value)
+
+
+def _value(value: Any) -> bytes | None:
+    if value is None or value.__class__ is bytes:
+        return value
+    if isinstance(value, str):
+        return _encoded("value", value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise TypeError(f"a header's value must be bytes, str or None, not {type(value).__name__}")
+
+
+def _encoded(what: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a header's {what} holds half a character (a lone surrogate)") from error
