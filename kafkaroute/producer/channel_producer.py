@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol, final
 
 from ..backend.contract import DeliveryCallback, HeadersInput
 from ..loose import Data, Number
-from .arguments import fit
+from .arguments import LAST_PARTITION, fit
 
 __all__ = ["ChannelProducer"]
 
@@ -60,7 +60,12 @@ class ChannelProducer:
                 pair[2](error)
                 raise
         else:
-            if partition != -1 or timestamp or headers is not None:
+            if (
+                timestamp
+                or headers is not None
+                or partition.__class__ is not int
+                or not -1 <= partition <= LAST_PARTITION
+            ):
                 partition, timestamp, headers = fit(partition, timestamp, headers)
             pair[1](value, key, partition, callback, timestamp, headers)
 

@@ -14,7 +14,7 @@ from ..events import RouteStatus
 from ..forking import on_fork
 from ..messages import ClusterMetadata, TopicPartition
 from ..settings import Settings
-from .arguments import fit
+from .arguments import LAST_PARTITION, fit
 from .channel_producer import ChannelProducer
 from .delivery import Delivery
 from .dispatch import Dispatch
@@ -99,7 +99,12 @@ class Producer:
                 pair[2](error)
                 raise
         else:
-            if partition != -1 or timestamp or headers is not None:
+            if (
+                timestamp
+                or headers is not None
+                or partition.__class__ is not int
+                or not -1 <= partition <= LAST_PARTITION
+            ):
                 partition, timestamp, headers = fit(partition, timestamp, headers)
             pair[1](value, key, partition, callback, timestamp, headers)
 

@@ -148,7 +148,8 @@ class ChannelSender:
                 kept = tuple(headers) if type(headers) is list else headers
                 send(value, key, -1, _bound(headed, kept), None, 0, headers)
                 return
-            check_callback(callback)
+            if callback is not nobody:
+                check_callback(callback)
             if (report := self._report) is None:
                 report = self._report = _reporter(self._reports, self._channel)
             copy = headers.copy() if type(headers) is list else headers
