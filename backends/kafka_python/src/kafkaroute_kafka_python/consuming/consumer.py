@@ -30,7 +30,7 @@ from ..translate import ConsumerPlan
 from .assignment import Assignment, Callbacks
 from .committer import Committer
 from .fetch_watch import FetchWatch, make_consumer_client
-from .offset_queries import committed_offsets, offsets_at, watermarks
+from .offset_queries import OffsetQuestions, committed_offsets
 from .positions import OffsetStore, Stored, from_application, native_partition
 from .reader import Reader
 from .rebalance import make_assignors
@@ -75,6 +75,10 @@ class KafkaPythonConsumer(BackendConsumer):
             on_open=lambda _: self._health.watch(self._opener.client),
             on_trouble=self._troubles.tell,
             secrets=plan.secrets,
+        )
+        self._questions = OffsetQuestions(
+            self._need,
+            lambda topic, timeout: query_metadata(self._opener, topic, timeout, plan.servers),
         )
         self._opener.start()
 
@@ -260,14 +264,14 @@ class KafkaPythonConsumer(BackendConsumer):
             marks = self._watch.marks.get(tp)
             return (OFFSET_INVALID, OFFSET_INVALID) if marks is None else (marks.low, marks.high)
         with mapped():
-            return watermarks(self._need(timeout), tp, timeout)
+            return self._questions.watermarks(tp, timeout)
 
     def offsets_for_times(
         self, partitions: Sequence[TopicPartition], timeout: float
     ) -> list[TopicPartition]:
         self._check_open()
         with mapped():
-            return offsets_at(self._need(timeout), partitions, timeout)
+            return self._questions.at_times(partitions, timeout)
 
     # -- the rest --------------------------------------------------------------------------------
 

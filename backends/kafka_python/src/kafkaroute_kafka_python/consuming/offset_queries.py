@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kafkaroute.messages import OFFSET_END, OFFSET_INVALID, TopicPartition
+from kafkaroute.errors import KafkaException
+from kafkaroute.messages import (
+    OFFSET_END,
+    OFFSET_INVALID,
+    ClusterMetadata,
+    KafkaError,
+    TopicPartition,
+    kafka_exception,
+)
 
 from ..internals import private
+from ..library import kp
 from .positions import native_partition
 
-__all__ = ["committed_offsets", "forget_answers", "offsets_at", "watermarks"]
+__all__ = ["OffsetQuestions", "committed_offsets", "forget_answers"]
+
+#: Seconds of one question to the brokers, until it is asked again whether the partitions exist.
+_SLICE = 5.0
 
 
 def forget_answers(native: Any) -> None:
@@ -57,30 +70,110 @@ def committed_offsets(
     return answers
 
 
-def watermarks(native: Any, partition: Any, timeout: float) -> tuple[int, int]:
-    milliseconds = None if timeout < 0 else timeout * 1000
-    low = native.beginning_offsets([partition], timeout_ms=milliseconds)[partition]
-    high = native.end_offsets([partition], timeout_ms=milliseconds)[partition]
-    return low, high
+class OffsetQuestions:
+    """Where partitions begin and end, and where they were at some time.
+
+    kafka-python asks for ever about a partition that does not exist. So the cluster is asked for
+    the topic's partitions first, and again every `_SLICE` seconds, as topics are deleted, too.
+
+    Args:
+        native: the consumer, when it is there within so many seconds.
+        describe: a topic, as the cluster describes it within so many seconds.
+    """
+
+    def __init__(
+        self,
+        native: Callable[[float], Any],
+        describe: Callable[[str, float], ClusterMetadata],
+    ) -> None:
+        self._native = native
+        self._describe = describe
+
+    def watermarks(self, partition: Any, timeout: float) -> tuple[int, int]:
+        """(low, high); KafkaException ``_UNKNOWN_PARTITION`` where there is no such partition."""
+        deadline = _deadline(timeout)
+        if self._missing([partition], deadline):
+            raise _unknown("Failed to get watermark offsets: Local: Unknown partition")
+        low, missing = self._ask("beginning_offsets", {partition: 0}, deadline)
+        high, gone = self._ask("end_offsets", {partition: 0}, deadline)
+        if missing or gone:
+            raise _unknown("Failed to get watermark offsets: Local: Unknown partition")
+        return low[partition], high[partition]
+
+    def at_times(
+        self, partitions: Sequence[TopicPartition], timeout: float
+    ) -> list[TopicPartition]:
+        """The first offset at or after each time stamp; OFFSET_END where there is none; an
+        ``error`` on those that do not exist."""
+        deadline = _deadline(timeout)
+        wanted = {native_partition(tp): tp.offset for tp in partitions}
+        missing = self._missing(list(wanted), deadline)
+        found: dict[Any, int] = {}
+        # -1 and -2 mean the end and the beginning in the protocol, and to librdkafka.
+        for question, chosen in (
+            ("offsets_for_times", {tp: at for tp, at in wanted.items() if at >= 0}),
+            ("end_offsets", {tp: at for tp, at in wanted.items() if at == -1}),
+            ("beginning_offsets", {tp: at for tp, at in wanted.items() if at < -1}),
+        ):
+            asked = {tp: at for tp, at in chosen.items() if tp not in missing}
+            answers, gone = self._ask(question, asked, deadline)
+            missing |= gone
+            for tp, answer in answers.items():
+                if answer is not None:
+                    found[tp] = getattr(answer, "offset", answer)
+        answered = []
+        for one, tp in zip(partitions, map(native_partition, partitions), strict=True):
+            error = missing.get(tp)
+            offset = found.get(tp, OFFSET_END) if error is None else one.offset
+            answered.append(TopicPartition(tp.topic, tp.partition, offset, error=error))
+        return answered
+
+    def _ask(
+        self, question: str, asked: Mapping[Any, int], deadline: float
+    ) -> tuple[dict[Any, Any], dict[Any, KafkaError]]:
+        """The answers, and which partitions have gone meanwhile."""
+        gone: dict[Any, KafkaError] = {}
+        while left := {tp: at for tp, at in asked.items() if tp not in gone}:
+            seconds = deadline - time.monotonic()
+            argument = left if question == "offsets_for_times" else list(left)
+            call = getattr(self._native(_given(seconds)), question)
+            try:
+                return call(argument, timeout_ms=max(1.0, min(seconds, _SLICE) * 1000)), gone
+            except kp.KafkaTimeoutError:
+                if time.monotonic() >= deadline:
+                    raise
+                gone |= self._missing(list(left), deadline)
+        return {}, gone
+
+    def _missing(self, partitions: Sequence[Any], deadline: float) -> dict[Any, KafkaError]:
+        """Which of these do not exist, and how librdkafka says it."""
+        missing: dict[Any, KafkaError] = {}
+        for topic in dict.fromkeys(tp.topic for tp in partitions):
+            try:
+                described = self._describe(topic, _given(deadline - time.monotonic()))
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._TRANSPORT:
+                    raise
+                raise kafka_exception(KafkaError._TIMED_OUT, error.args[0].str()) from error
+            found = described.topics.get(topic)
+            unknown = found is None or (
+                found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            )
+            code = KafkaError.UNKNOWN_TOPIC_OR_PART if unknown else KafkaError._UNKNOWN_PARTITION
+            for tp in partitions:
+                if tp.topic == topic and (found is None or tp.partition not in found.partitions):
+                    missing[tp] = KafkaError(code)
+        return missing
 
 
-def offsets_at(
-    native: Any, partitions: Sequence[TopicPartition], timeout: float
-) -> list[TopicPartition]:
-    """The first offset at or after each time stamp; OFFSET_END where there is none."""
-    milliseconds = None if timeout < 0 else timeout * 1000
-    wanted = {native_partition(tp): tp.offset for tp in partitions}
-    times = {tp: at for tp, at in wanted.items() if at >= 0}
-    found = native.offsets_for_times(dict(times), timeout_ms=milliseconds) if times else {}
-    # -1 and -2 mean the end and the beginning in the protocol, and to librdkafka.
-    ends = [tp for tp, at in wanted.items() if at == -1]
-    starts = [tp for tp, at in wanted.items() if at < -1]
-    logical = native.end_offsets(ends, timeout_ms=milliseconds) if ends else {}
-    if starts:
-        logical |= native.beginning_offsets(starts, timeout_ms=milliseconds)
-    answers = []
-    for tp in map(native_partition, partitions):
-        answer = found.get(tp)
-        offset = logical.get(tp, OFFSET_END) if answer is None else answer.offset
-        answers.append(TopicPartition(tp.topic, tp.partition, offset))
-    return answers
+def _deadline(timeout: float) -> float:
+    return float("inf") if timeout < 0 else time.monotonic() + timeout
+
+
+def _given(seconds: float) -> float:
+    """A timeout as the contract has it."""
+    return -1.0 if seconds == float("inf") else max(0.0, seconds)
+
+
+def _unknown(text: str) -> KafkaException:
+    return kafka_exception(KafkaError._UNKNOWN_PARTITION, text)
