@@ -15,7 +15,7 @@ CORE = ROOT / "kafkaroute"
 #: From the ground up: a room imports rooms of floors below its own, or of its own floor what is
 #: named in BESIDE. A file that is no room is one of its own.
 FLOORS = (
-    ("_version", "compiled", "error_codes", "errors", "forking", "loose"),
+    ("_version", "compiled", "error_codes", "errors", "forking", "loose", "regular_files"),
     ("channel", "messages", "oauth", "plugins"),
     ("backend", "events", "groups"),
     ("route",),
@@ -36,7 +36,7 @@ WINGS = {
     "consumer.moving": {"consumer.moving_calls"},
 }
 #: What the service may use of the client.
-OF_THE_CLIENT = ("backend.settings_keys", "channel", "errors", "rules")
+OF_THE_CLIENT = ("backend.settings_keys", "channel", "errors", "regular_files", "rules")
 #: Attributes that others write, each with its reason; at most five.
 WRITTEN_FROM_OUTSIDE = {
     "url": "of a request of the library requests, which has no other way to leave it as it is",
