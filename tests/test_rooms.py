@@ -16,6 +16,7 @@ CORE = ROOT / "kafkaroute"
 #: named in BESIDE. A file that is no room is one of its own.
 FLOORS = (
     ("_version", "arguments", "compiled", "error_codes", "errors", "extras", "forking", "loose"),
+    ("regular_files",),
     ("channel", "messages", "oauth", "plugins"),
     ("backend", "events", "groups"),
     ("route",),
@@ -42,6 +43,7 @@ OF_THE_CLIENT = (
     "channel",
     "errors",
     "extras",
+    "regular_files",
     "rules",
 )
 #: Attributes that others write, each with its reason; at most five.

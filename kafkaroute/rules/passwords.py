@@ -112,14 +112,17 @@ class Authenticator:
 
     A hash that was proven once is remembered, so that it costs scrypt's 40 ms once a caller, not
     once a request. A refusal costs the same whether the caller exists or not, and whether its
-    password is hashed or not.
+    password is hashed or not; where hashes differ in cost, a name that nobody has costs what one of
+    them does, and the same one each time.
     """
 
     def __init__(self, callers: Mapping[str, Caller]) -> None:
         self._callers = callers
-        hashed = (c.password_hash for c in callers.values() if c.password_hash is not None)
-        self._decoy_hash = next(hashed, None)
+        self._decoy_hashes = [
+            c.password_hash for c in callers.values() if c.password_hash is not None
+        ]
         self._decoy = secrets.token_hex(16)
+        self._reads_secrets = any(is_reference(caller.password) for caller in callers.values())
 
     @property
     def open_to_all(self) -> bool:
@@ -127,8 +130,8 @@ class Authenticator:
 
     def is_cheap(self, user: str, password: str) -> bool:
         """True where :meth:`check` answers within microseconds."""
-        if self._decoy_hash is None:
-            return True
+        if not self._decoy_hashes:
+            return not self._reads_secrets  # a store of secrets may have to be waited for
         stored = self._stored_hash(user)
         return stored is not None and _proofs.known(_proofs.digest(stored, password))
 
@@ -147,9 +150,13 @@ class Authenticator:
         own = caller.password if caller is not None else None
         if _plain_matches(self._decoy if own is None else own, password) and own is not None:
             return True
-        if self._decoy_hash is not None:
-            _scrypt_matches(self._decoy_hash, password)
+        if self._decoy_hashes:
+            _scrypt_matches(self._decoy_for(user), password)
         return False
+
+    def _decoy_for(self, user: str) -> str:
+        digest = hmac.digest(self._decoy.encode(), user.encode(), "sha256")
+        return self._decoy_hashes[int.from_bytes(digest[:8], "big") % len(self._decoy_hashes)]
 
     def _stored_hash(self, user: str) -> str | None:
         caller = self._callers.get(user)

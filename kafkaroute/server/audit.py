@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
+from ..regular_files import NONBLOCK
 from ..rules.answer import Told
 from .http import Request, Response
 
@@ -146,7 +147,8 @@ class AuditFile:
         self._file = self._open()
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | NONBLOCK
+        return os.open(self._path, flags, 0o600)
 
     def write(self, line: str) -> None:
         self._lines.append(line)

@@ -16,7 +16,6 @@ import contextlib
 import json
 import logging
 import os
-import stat
 import tempfile
 import threading
 import time
@@ -24,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from ...regular_files import open_regular
 from .refresher import Refresher, shared_refresher
 from .snapshot_rows import SavedRoute, is_alive, merged, read_row
 
@@ -229,16 +229,14 @@ class Snapshot:
             return {}
 
     def _text(self) -> str | None:
-        # Non-blocking: the path may be a pipe that nobody writes to.
-        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
-            handle = os.open(self.path, flags)
+            file = open_regular(self.path)
         except FileNotFoundError:
             return None
         except OSError as error:
             self._warn("open", "snapshot %s cannot be read: %s", self.path, error.strerror)
             return None
-        with os.fdopen(handle, "rb") as file:
+        with file:
             try:
                 return file.read().decode("utf-8") if self._is_trusted(file.fileno()) else None
             except (OSError, UnicodeDecodeError):
@@ -247,9 +245,6 @@ class Snapshot:
 
     def _is_trusted(self, handle: int) -> bool:
         status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            self._warn("kind", "snapshot %s is no regular file; ignored", self.path)
-            return False
         if not hasattr(os, "getuid"):
             return True
         if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o022:

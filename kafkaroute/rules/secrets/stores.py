@@ -10,10 +10,10 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 from ...errors import KafkarouteError
+from ...regular_files import read_regular
 
 __all__ = ["EnvironmentStore", "FileStore", "SecretStore", "SecretUnavailable", "variable_name"]
 
@@ -95,15 +95,11 @@ class FileStore(SecretStore):
 
     def read(self, document: str) -> Mapping[str, str]:
         try:
-            with Path(document).open("rb") as file:
-                content = file.read(_MAX_BYTES + 1)
-            text = content.decode()
+            text = read_regular(document, _MAX_BYTES).decode()
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise SecretUnavailable(f"the file {document}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise SecretUnavailable(f"the file {document} is not UTF-8 text") from None
-        if len(content) > _MAX_BYTES:
-            raise SecretUnavailable(f"the file {document} is larger than {_MAX_BYTES} bytes")
         return {"": text.removesuffix("\n").removesuffix("\r")}

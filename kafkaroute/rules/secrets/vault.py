@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ...extras import how_to_get
+from ...regular_files import read_regular
 from .stores import SecretStore, SecretUnavailable
 
 __all__ = ["VaultStore"]
 
 _TIMEOUT = 3.0
+#: Bytes of a token's file. Vault's own tokens have about 100, those with claims of their own 8 KB.
+_MAX_TOKEN = 64 * 1024
 
 
 class VaultStore(SecretStore):
@@ -79,6 +81,16 @@ class VaultStore(SecretStore):
             ) from None
 
 
+def _token_in(file: str) -> str:
+    try:
+        return read_regular(file, _MAX_TOKEN).decode().strip()
+    except UnicodeDecodeError:
+        raise SecretUnavailable("the file that VAULT_TOKEN_FILE names is not UTF-8 text") from None
+    except OSError as error:
+        why = f"{error.strerror} ({type(error).__name__})"
+        raise SecretUnavailable(f"the file that VAULT_TOKEN_FILE names: {why}") from None
+
+
 def _logged_in(hvac: Any) -> Any:
     environ = os.environ
     address = environ.get("VAULT_ADDR")
@@ -95,7 +107,7 @@ def _logged_in(hvac: Any) -> Any:
     if token := environ.get("VAULT_TOKEN"):
         client.token = token
     elif file := environ.get("VAULT_TOKEN_FILE"):
-        client.token = Path(file).read_text(encoding="utf-8").strip()
+        client.token = _token_in(file)
     elif role := environ.get("VAULT_ROLE_ID"):
         client.auth.approle.login(role_id=role, secret_id=environ.get("VAULT_SECRET_ID"))
     else:

@@ -15,6 +15,7 @@ from ...rules.model import Rules
 from ...rules.secrets.stores import SecretUnavailable
 from ..http import Header, Identity, Refused, Request, Response, problem
 from ..stores.store import State
+from ..workers import Busy, Workers, neighbourhood
 from .bearer import BearerTokens, TokenRefused
 from .certificates import CertificateRefused, name_in, presented
 from .jwks import KeysUnavailable
@@ -27,8 +28,12 @@ _REMEMBERED_FOR = 60.0
 #: Seconds for which a refused password is refused again without computing its hash.
 _REFUSED_FOR = 10.0
 _MAX_REMEMBERED = 20_000
-#: Password checks that wait for their turn: about a second's work.
+#: Password checks of one address that wait for their turn: about a second's work; and of all.
 _MAX_WAITING = 50
+_MAX_WAITING_IN_ALL = 500
+#: Characters of user and password together. What is longer is nobody's, and would be kept while it
+#: waits.
+_MAX_PASSWORD = 1_000
 _ANYBODY = Identity()
 _BASIC: Header = (b"www-authenticate", b'Basic realm="kafkaroute", charset="UTF-8"')
 
@@ -63,7 +68,9 @@ class Authentication:
         self._proven: dict[bytes, _Known] = {}
         self._refused: dict[bytes, _Known] = {}
         self._checking: dict[bytes, asyncio.Future[bool]] = {}
-        self._checks = asyncio.Semaphore(max_checks)
+        self._checks = Workers(
+            "kafkaroute-passwords", max_checks, most_each=_MAX_WAITING, most=_MAX_WAITING_IN_ALL
+        )
 
     def challenges(self) -> tuple[Header, ...]:
         return _challenges(self._rules)
@@ -91,7 +98,7 @@ class Authentication:
         scheme, _, presented_by = header.partition(b" ")
         match scheme.lower():
             case b"basic":
-                return await self._by_password(digest, presented_by, state)
+                return await self._by_password(digest, presented_by, state, request)
             case b"bearer" if rules.authentication is not None and rules.authentication.bearer:
                 return await self._by_token(digest, presented_by, rules)
         return None
@@ -121,20 +128,22 @@ class Authentication:
         while len(table) > _MAX_REMEMBERED:
             del table[next(iter(table))]
 
-    async def _by_password(self, digest: bytes, encoded: bytes, state: State) -> Identity | None:
+    async def _by_password(
+        self, digest: bytes, encoded: bytes, state: State, request: Request
+    ) -> Identity | None:
         try:
             user, colon, password = (
                 b64decode(encoded.strip(), validate=True).decode().partition(":")
             )
         except (Base64Error, UnicodeDecodeError):
             return None
-        if not colon:
+        if not colon or len(user) + len(password) > _MAX_PASSWORD:
             return None
         try:
             if state.authenticator.is_cheap(user, password):
                 proven = state.authenticator.check(user, password)
             else:
-                proven = await self._checked(digest, user, password, state)
+                proven = await self._checked(digest, user, password, state, request)
         except SecretUnavailable:
             raise Refused(
                 problem(503, "The caller's password cannot be read now", (b"retry-after", b"5"))
@@ -144,20 +153,26 @@ class Authentication:
             self._remember(digest, identity, _REMEMBERED_FOR if proven else _REFUSED_FOR)
         return identity
 
-    async def _checked(self, digest: bytes, user: str, password: str, state: State) -> bool:
-        """One computation of a hash, however many requests ask for it at the same time."""
+    async def _checked(
+        self, digest: bytes, user: str, password: str, state: State, request: Request
+    ) -> bool:
+        """One computation of a hash, however many requests ask for it at the same time. Addresses
+        take turns, and in one of them the names that it tries: whoever guesses is behind itself."""
         running = self._checking.get(digest)
         if running is not None:
             return await asyncio.shield(running)
-        if len(self._checking) >= _MAX_WAITING:
-            raise Refused(
-                problem(503, "Too many passwords are being checked", (b"retry-after", b"1"))
-            )
+        client = request.scope.get("client")
+        address = neighbourhood(client[0]) if client else ""
 
         async def check() -> bool:
             try:
-                async with self._checks:
-                    return await asyncio.to_thread(state.authenticator.check, user, password)
+                return await self._checks.run(
+                    lambda: state.authenticator.check(user, password), who=address, name=user
+                )
+            except Busy:
+                raise Refused(
+                    problem(503, "Too many passwords are being checked", (b"retry-after", b"1"))
+                ) from None
             finally:
                 del self._checking[digest]
 

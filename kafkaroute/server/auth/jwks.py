@@ -7,12 +7,13 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import requests
 from jwt import PyJWK, PyJWTError
+
+from ...regular_files import read_regular
 
 __all__ = ["IssuerKey", "IssuerKeys", "KeysUnavailable", "fetch_jwks"]
 
@@ -52,7 +53,7 @@ def fetch_jwks(url: str) -> Any:
     """
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return json.loads(Path(unquote(parts.path)).read_text(encoding="utf-8"))
+        return json.loads(read_regular(unquote(parts.path), _MAX_BYTES))
     # A redirect would let the issuer's host choose another one for it.
     with requests.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True) as answer:
         if answer.status_code != 200:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import ConfigurationError
-from ...rules.file import file_stamp
+from ...regular_files import NONBLOCK
+from ...rules.file import file_stamp, read_edited
 from ...rules.loader import parse_rules, read_document
 from ...rules.records import (
     HistoryBuilder,
@@ -95,7 +96,7 @@ class FileStore(RulesStore):
             return False
         self._stamp = stamp
         try:
-            self._adopt(read_document(self._path))
+            self._adopt(read_edited(self._path))
         except ConfigurationError as error:
             _log.error("%s; the last sound rules stay in force", error)
             self._problem = "the last edit of the rules is not sound: the rules before it hold"
@@ -160,7 +161,7 @@ class FileStore(RulesStore):
         target = self._path.resolve()  # a link stays one
         temporary = target.with_name(f".{target.name}.new")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NONBLOCK, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
                 file.write(text)
                 file.flush()

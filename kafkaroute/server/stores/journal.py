@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...regular_files import NONBLOCK, read_regular
 from ...rules.records import halved
 
 __all__ = ["MAX_BYTES", "MAX_RECORDS", "Journal"]
@@ -32,7 +33,7 @@ class Journal:
     def read(self) -> list[str]:
         """The records, oldest first. A last line that was not written to its end is left out."""
         try:
-            *lines, _torn = self.path.read_text(encoding="utf-8").split("\n")
+            *lines, _torn = _text(self.path).split("\n")
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:
@@ -66,7 +67,7 @@ class Journal:
 
     def _write(self, record: str) -> None:
         # Connections may hold what their author wrote: nobody else reads it.
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NONBLOCK, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             if size and file.seek(size - 1) and file.read(1) != b"\n":
@@ -79,7 +80,7 @@ class Journal:
 
     def _replace(self, records: Sequence[str]) -> None:
         temporary = self.path.with_name(f".{self.path.name}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NONBLOCK, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(f"{record}\n" for record in records)
             file.flush()
@@ -96,6 +97,11 @@ class Journal:
                 reason,
             )
         self.problem = f"the history of routes cannot be kept ({reason})"
+
+
+def _text(path: Path) -> str:
+    # The last record may have taken it a little beyond what makes it shorter.
+    return read_regular(path, 2 * MAX_BYTES).decode()
 
 
 def _newer_half(records: Sequence[str]) -> list[str]:

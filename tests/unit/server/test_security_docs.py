@@ -39,6 +39,8 @@ def test_the_numbers():
     assert f"head | {HEAD_TIMEOUT:.0f} s" in TEXT
     assert f"refused again for {authentication._REFUSED_FOR:.0f} s" in TEXT
     assert f"more than {authentication._MAX_WAITING} wait" in TEXT
+    assert f"or {authentication._MAX_WAITING_IN_ALL} in all" in TEXT
+    assert f"at most {authentication._MAX_PASSWORD:,} characters" in TEXT
     assert authentication._REMEMBERED_FOR == 60
     assert f"every {jwks._MAX_AGE / 60:.0f} minutes" in TEXT
     assert f"at most every {jwks._MIN_INTERVAL:.0f} s" in TEXT
