@@ -12,8 +12,12 @@ from .model import Asked
 
 __all__ = ["Question", "QuestionRefused", "question_from"]
 
+#: Characters of one query parameter, name or value: what expressions are matched against, and what
+#: an answer may repeat. Topics have 249 at most. Longer ones are left out, as unknown ones are.
+MAX_TEXT = 1_000
 _NUMBERED = re.compile(r"channel\[([0-9]{1,6})\]")
 _MISSING = "config_profile and channel query parameters are required"
+_TOO_LONG = f"A channel has at most {MAX_TEXT} characters"
 _BAD_CHANNEL = "Invalid channel URL"
 _TWO_HOSTS = "All channels must have the same scheme and host"
 _BAD_PATTERN = "A pattern channel ends with /*, has no other *, stands alone and is for consuming"
@@ -59,6 +63,10 @@ def question_from(caller: str | None, query: Iterable[tuple[str, str]]) -> Quest
     """
     named: dict[str, list[str]] = {}
     for name, value in query:
+        if len(value) > MAX_TEXT and name.startswith("channel"):
+            raise QuestionRefused(400, _TOO_LONG)
+        if len(name) > MAX_TEXT or len(value) > MAX_TEXT:
+            continue  # nothing that rules could ask for
         named.setdefault(name, []).append(value)
     single = named.get("channel", [])
     numbered = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -12,8 +13,10 @@ from urllib.parse import parse_qsl
 from ..rules.answer import told_answer
 from ..rules.model import Rules
 from ..rules.secrets.refs import secret_changes
-from .http import JSON, Header, Identity, Request, Response
+from .http import JSON, Header, Refused, Response, problem
+from .memory import ANSWER_BYTES, REFUSAL_BYTES, Table
 from .stores.store import State
+from .workers import Busy, Workers
 
 __all__ = ["Answers", "Rendered", "plain_query"]
 
@@ -23,8 +26,17 @@ _CLIENT_ID = b"client_id="
 #: Seconds for which a rendered answer is used again where neither rules nor secrets change: that a
 #: place is no longer told as a previous one is at most this late.
 _KEPT_FOR = 60.0
-#: About 3 KB each.
 _MAX_KEPT = 20_000
+#: Answers made at the same time, and of them for one who asks: an expression of the rules, or of
+#: their history, may need seconds for a long text.
+_MAX_MADE, _MAX_MADE_EACH = 4, 2
+#: Bytes of the questions that wait for it, of one who asks and of all.
+_MAX_WAITING_EACH, _MAX_WAITING = 8 * 1024 * 1024, 16 * 1024 * 1024
+#: Bytes of what stands for an answer beside its texts, counted by hand.
+_OBJECTS = 1_500
+
+
+_Key = tuple[str | None, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,11 @@ class Rendered:
             return self.full
         return self.unchanged
 
+    def size(self) -> int:
+        """Bytes that it takes, about: the body once more as it is sent, and what it tells."""
+        told = sum(len(one.channel) + len(one.intent) + 150 for one in self.full.told)
+        return 2 * len(self.full.body) + told + _OBJECTS
+
     def is_in(self, if_none_match: bytes) -> bool:
         if if_none_match == self.etag:
             return True
@@ -54,32 +71,88 @@ class Rendered:
 
 
 class Answers:
-    """For the event loop's thread."""
+    """For the event loop's thread; answers are made in others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[tuple[str | None, bytes], Rendered] = {}
+        self._kept: Table[_Key, Rendered] = Table()
+        self._refusals: Table[_Key, Rendered] = Table()
+        self._making: dict[tuple[_Key, int], asyncio.Future[Rendered]] = {}
+        self._workers = Workers(
+            "kafkaroute-answers",
+            _MAX_MADE,
+            most_each=_MAX_WAITING_EACH,
+            most=_MAX_WAITING,
+            threads_each=_MAX_MADE_EACH,
+        )
 
-    def rendered(self, state: State, caller: str | None, query: bytes) -> Rendered:
-        """What `caller` is answered to the query string `query`.
+    async def current(
+        self, state: Callable[[], State], caller: str | None, query: bytes, who: str = ""
+    ) -> Rendered:
+        """What `caller` is answered to the query string `query` by the rules that are in force at
+        its return.
 
         A million clients of one caller, each with a name of its own, are one answer.
+
+        Args:
+            who: whose turn it takes: an address, where callers have no names.
+
+        Raises:
+            Refused: too many others have to be made first.
         """
-        kept = self.kept(state, caller, query)
-        if kept is not None:
-            return kept
-        query = plain_query(state, query)
+        while True:
+            seen = state()
+            found = self.kept(seen, caller, query)
+            if found is None:
+                found = await self._made(seen, caller, plain_query(seen, query), who)
+            if seen is state():
+                return found
+
+    async def _made(self, state: State, caller: str | None, query: bytes, who: str) -> Rendered:
+        flight = ((caller, query), id(state))
+        running = self._making.get(flight)
+        if running is None:
+            running = self._making[flight] = asyncio.ensure_future(
+                self._make(state, caller, query, caller or who)
+            )
+            running.add_done_callback(lambda done: self._landed(flight, done))
+        # The one who asked first may hang up while others wait for the same.
+        return await asyncio.shield(running)
+
+    def _landed(self, flight: tuple[_Key, int], done: asyncio.Future[Rendered]) -> None:
+        del self._making[flight]
+        if not done.cancelled():
+            done.exception()  # seen, also where nobody waits any more: asyncio would log its text
+
+    async def _make(self, state: State, caller: str | None, query: bytes, who: str) -> Rendered:
+        until, secrets = self._clock() + _KEPT_FOR, secret_changes()
+        try:
+            made = await self._workers.run(
+                lambda: _render(state, caller, query, secrets, until),
+                who=who,
+                weight=len(query) + _OBJECTS,
+            )
+        except Busy:
+            raise Refused(
+                problem(503, "Too many questions wait for an answer", (b"retry-after", b"1"))
+            ) from None
         key = (caller, query)
-        until = self._clock() + _KEPT_FOR
-        self._kept.pop(key, None)
-        made = self._kept[key] = _render(state, caller, query, secret_changes(), until)
-        if len(self._kept) > _MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
+        good = made.etag is not None
+        self._refusals.pop(key)
+        self._kept.pop(key)
+        (self._kept if good else self._refusals).put(
+            key,
+            made,
+            len(query) + made.size(),
+            most=_MAX_KEPT,
+            most_bytes=ANSWER_BYTES if good else REFUSAL_BYTES,
+        )
         return made
 
     def kept(self, state: State, caller: str | None, query: bytes) -> Rendered | None:
-        """As :meth:`rendered`; None where that has to be made."""
-        kept = self._kept.get((caller, plain_query(state, query)))
+        """As :meth:`current`; None where that has to be made."""
+        key = (caller, plain_query(state, query))
+        kept = self._kept.get(key) or self._refusals.get(key)
         if (
             kept is not None
             and kept.state is state
@@ -88,10 +161,6 @@ class Answers:
         ):
             return kept
         return None
-
-    def respond(self, state: State, identity: Identity, request: Request) -> Response:
-        found = self.rendered(state, identity.name, request.query)
-        return found.for_request(request.headers.get(b"if-none-match"))
 
 
 def plain_query(state: State, query: bytes) -> bytes:

@@ -173,7 +173,9 @@ class CatalogApp:
     async def _answer(self, request: Request) -> Response:
         """The contract's GET."""
         assert request.identity is not None
-        found = self.answers.rendered(self._state(), request.identity.name, request.query)
+        found = await self.answers.current(
+            self._state, request.identity.name, request.query, request.who
+        )
         if_none_match = request.headers.get(b"if-none-match")
         response = found.for_request(if_none_match)
         if response is not found.unchanged or found.etag is None:

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from ..regular_files import NONBLOCK
 from ..rules.answer import Told
 from .http import Request, Response
+from .memory import ABOUT_BYTES, Table
 
 __all__ = ["AuditFile", "AuditLog"]
 
@@ -29,6 +29,7 @@ _MAX_TEXT = 500
 _MAX_CHANNELS = 100
 #: Longer queries are not looked into.
 _MAX_QUERY = 4096
+_MAX_ABOUT = 4096
 _CLIENT_ID = b"client_id="
 _CHANNEL = re.compile(r"channel(\[\d{1,6}\])?")
 #: Seconds between two looks whether the file was moved away, and two complaints.
@@ -41,12 +42,8 @@ _COMPLAIN_EVERY = 60.0
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@lru_cache(maxsize=4096)
 def _about(query: bytes, told: tuple[Told, ...]) -> str:
-    """What a question and its answer say, as the inside of a JSON object.
-
-    Kept, for it is most of a line's work; so the client's name must not be in `query`.
-    """
+    """What a question and its answer say, as the inside of a JSON object."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     named = {name: value[:_MAX_TEXT] for name, value in pairs}
     entry: dict[str, Any] = {}
@@ -94,6 +91,7 @@ class AuditLog:
         self._write = write
         self._clock = clock
         self._second = (-1, "")
+        self._about: Table[tuple[bytes, tuple[Told, ...]], str] = Table()
 
     def __call__(self, request: Request, response: Response) -> None:
         client = request.scope.get("client")
@@ -106,7 +104,7 @@ class AuditLog:
             f',"method":{_text(request.method[:_MAX_TEXT])}'
             f',"path":{_text(request.path[:_MAX_TEXT])}'
             f',"from":{"null" if not client else _text(client[0])}'
-            f',"caller":{"null" if caller is None else _text(caller)}{_about(rest, response.told)}'
+            f',"caller":{"null" if caller is None else _text(caller)}{self._said(rest, response.told[:_MAX_CHANNELS])}'
         )
         if client_id:
             line += f',"client_id":{_text(client_id)}'
@@ -116,6 +114,16 @@ class AuditLog:
         if forwarded is not None:
             line += f',"forwarded_for":{_text(forwarded.decode("latin-1")[-_MAX_TEXT:])}'
         self._write(f"{line}}}")
+
+    def _said(self, query: bytes, told: tuple[Told, ...]) -> str:
+        """Kept, for it is most of a line's work; so the client's name must not be in `query`."""
+        key = (query, told)
+        about = self._about.get(key)
+        if about is None:
+            about = _about(query, told)
+            size = len(query) + len(about) + sum(len(one.channel) + 150 for one in told)
+            self._about.put(key, about, size, most=_MAX_ABOUT, most_bytes=ABOUT_BYTES)
+        return about
 
     def _at(self) -> str:
         now = self._clock()

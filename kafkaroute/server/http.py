@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..rules.answer import Told
+from .workers import neighbourhood
 
 __all__ = [
     "JSON",
@@ -131,6 +132,12 @@ class Request:
         if headers is None:
             headers = {name.lower(): value for name, value in scope["headers"]}
         self.headers = headers
+
+    @property
+    def who(self) -> str:
+        """Whose turn it takes where there is much to do: the peer's address, or its network."""
+        client = self.scope.get("client")
+        return neighbourhood(client[0]) if client else ""
 
     def check_size(self) -> None:
         """Raises Refused where the head is larger than a request's may be."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
+from .memory import SEEN_BYTES
+
 __all__ = ["SeenCallers", "Sighting"]
 
 #: Longer texts are cut (client ids) or not remembered (channels): strangers choose them.
 MAX_CLIENT_ID = 200
 MAX_CHANNEL = 1_000
+#: Bytes of a sighting beside its texts.
+_OBJECTS = 300
 
 
 class Sighting(NamedTuple):
@@ -31,6 +35,11 @@ class Sighting(NamedTuple):
     generation: int | None
     at: float
 
+    def size(self) -> int:
+        """Bytes that remembering it takes, about."""
+        texts = len(self.channel) + len(self.caller) + len(self.client_id) + len(self.intent)
+        return texts + _OBJECTS
+
 
 _Key = tuple[str, str, str]
 
@@ -42,13 +51,22 @@ class SeenCallers:
 
     Args:
         max_callers: kept for one channel.
-        max_total: kept for all channels together (about 300 bytes each).
+        max_total: kept for all channels together.
+        max_bytes: of all of them; about 300 each.
     """
 
-    def __init__(self, *, max_callers: int = 1_000, max_total: int = 100_000) -> None:
+    def __init__(
+        self,
+        *,
+        max_callers: int = 1_000,
+        max_total: int = 100_000,
+        max_bytes: int = SEEN_BYTES,
+    ) -> None:
         self._max_callers = max_callers
         self._max_total = max_total
+        self._max_bytes = max_bytes
         self._total = 0
+        self._bytes = 0
         self._channels: OrderedDict[str, dict[_Key, Sighting]] = OrderedDict()
 
     def record(
@@ -70,13 +88,15 @@ class SeenCallers:
         else:
             self._channels.move_to_end(channel)
         key = (caller or "", client_id[:MAX_CLIENT_ID], intent)
+        sighting = Sighting(channel, *key, generation, at)
         # Taken out first, so that the table stays in the order of time.
         if callers.pop(key, None) is None:
             self._total += 1
-        callers[key] = Sighting(channel, *key, generation, at)
+            self._bytes += sighting.size()
+        callers[key] = sighting
         if len(callers) > self._max_callers:
             self._forget_first(channel, callers)
-        while self._total > self._max_total:
+        while self._total > self._max_total or self._bytes > self._max_bytes:
             oldest = next(iter(self._channels))
             self._forget_first(oldest, self._channels[oldest])
 
@@ -89,7 +109,7 @@ class SeenCallers:
         return list(reversed(self._channels))
 
     def _forget_first(self, channel: str, callers: dict[_Key, Sighting]) -> None:
-        del callers[next(iter(callers))]
+        self._bytes -= callers.pop(next(iter(callers))).size()
         self._total -= 1
         if not callers:
             del self._channels[channel]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from itertools import islice
 from urllib.parse import unquote_plus
 
 from ..channel import Channel
 from ..rules.answer import Told
 from ..rules.model import plain_uri
 from .http import Request, Response
-from .seen import MAX_CLIENT_ID, SeenCallers, Sighting
+from .memory import NOTED_BYTES, TOLD_BYTES, Table
+from .seen import MAX_CHANNEL, MAX_CLIENT_ID, SeenCallers, Sighting
 from .stores.store import RulesStore
 
 __all__ = ["Sightings"]
@@ -25,6 +25,8 @@ _FRESH = 300.0
 #: Rows written at once: 400 a second and replica at most, however many clients there are.
 _MAX_SHARED = 2_000
 _MAX_REMEMBERED = 100_000
+#: Seconds between two lines of the log about what was lost.
+_SAID_EVERY = 60.0
 #: Seconds: nobody looks closer, and noting every answer would cost a tenth of the rate.
 _NOTED_EVERY = 1.0
 
@@ -45,10 +47,15 @@ class Sightings:
     def __init__(self, seen: SeenCallers, store: RulesStore) -> None:
         self._seen = seen
         self._store = store
-        self._told: dict[_Key, tuple[int | None, float]] = {}
-        self._unshared: dict[_Key, Sighting] = {}
+        #: What the store has been told of, and what it has not yet.
+        self._told: Table[_Key, tuple[int | None, float]] = Table()
+        self._unshared: Table[_Key, Sighting] = Table()
+        #: Written at once next time.
+        self._batch = _MAX_SHARED
         self._failing = False
-        self._noted: dict[tuple[str | None, bytes, tuple[Told, ...]], float] = {}
+        self._lost = 0
+        self._said = float("-inf")
+        self._noted: Table[tuple[str | None, bytes, tuple[Told, ...]], float] = Table()
 
     def observe(self, request: Request, response: Response) -> None:
         if not response.told:
@@ -56,27 +63,24 @@ class Sightings:
         now = time.time()
         caller = request.identity.name if request.identity is not None else None
         asked = (caller, request.query, response.told)
-        if 0 <= now - self._noted.get(asked, 0.0) < _NOTED_EVERY:
+        if 0 <= now - (self._noted.get(asked) or 0.0) < _NOTED_EVERY:
             return
-        if len(self._noted) >= _MAX_REMEMBERED:
-            self._noted.clear()
-        self._noted[asked] = now
+        size = len(request.query) + sum(len(one.channel) + 150 for one in response.told)
+        self._noted.put(asked, now, size, most=_MAX_REMEMBERED, most_bytes=NOTED_BYTES)
         client_id = _client_id(request.query)
         for channel, generation, intent in response.told:
             self._seen.record(channel, caller, generation, now, client_id=client_id, intent=intent)
-            if not self._store.shares_sightings:
+            if not self._store.shares_sightings or len(channel) > MAX_CHANNEL:
                 continue
             key = (channel, caller or "", client_id[:MAX_CLIENT_ID], intent)
             known = self._told.get(key)
             if known is None or known[0] != generation or now - known[1] >= _FRESH:
-                self._note(key, Sighting(*key, generation, now))
+                self._wait_for_writing(Sighting(*key, generation, now))
 
-    def _note(self, key: _Key, sighting: Sighting) -> None:
-        if len(self._told) >= _MAX_REMEMBERED:
-            self._told.clear()
-        self._told[key] = (sighting.generation, sighting.at)
-        if len(self._unshared) < _MAX_REMEMBERED:
-            self._unshared[key] = sighting
+    def _wait_for_writing(self, one: Sighting) -> None:
+        self._lost += self._unshared.put(
+            one[:4], one, one.size(), most=_MAX_REMEMBERED, most_bytes=TOLD_BYTES
+        )
 
     async def share(self) -> None:
         """Write to the store what is new, for ever."""
@@ -85,18 +89,44 @@ class Sightings:
             await self.flush()
 
     async def flush(self) -> None:
-        keys = list(islice(self._unshared, _MAX_SHARED))
-        if not keys:
+        rows = [
+            one
+            for key in self._unshared.first(self._batch)
+            if (one := self._unshared.pop(key)) is not None
+        ]
+        if not rows:
             return
-        rows = [self._unshared.pop(key) for key in keys]
         try:
-            await asyncio.to_thread(self._store.share, rows)
+            self._lost += await asyncio.to_thread(self._store.share, rows)
         except Exception as error:
-            if not self._failing:
-                _log.warning("who asked cannot be written down (%s)", type(error).__name__)
-            self._failing = True
+            self._failed(error, rows)
         else:
             self._failing = False
+            self._batch = min(2 * self._batch, _MAX_SHARED)
+            for one in rows:
+                written = (one.generation, one.at)
+                self._told.put(
+                    one[:4], written, one.size(), most=_MAX_REMEMBERED, most_bytes=TOLD_BYTES
+                )
+        self._say_what_is_lost()
+
+    def _failed(self, error: Exception, rows: list[Sighting]) -> None:
+        """They are tried again, fewer at once: one of them may be what fails."""
+        self._batch = max(self._batch // 2, 1)
+        for one in rows:
+            if one[:4] not in self._unshared:  # else there is a newer one
+                self._wait_for_writing(one)
+        if not self._failing:
+            _log.warning(
+                "who asked cannot be written down (%s); it is tried again", type(error).__name__
+            )
+        self._failing = True
+
+    def _say_what_is_lost(self) -> None:
+        now = time.monotonic()
+        if self._lost and now - self._said >= _SAID_EVERY:
+            _log.warning("%d notes of who asked were not written down", self._lost)
+            self._lost, self._said = 0, now
 
     async def recent(self, channel: Channel) -> list[Sighting]:
         """Who asked for the channel, the latest first; at all replicas where there are several."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from .answers import Answers, Rendered, plain_query
 from .auth.identity import RequestAuthenticator
 from .http import Request, Response
+from .memory import POLL_BYTES
 from .stores.store import State
 
 __all__ = ["MAX_WAIT", "LongPolls", "wanted_wait"]
@@ -23,6 +24,8 @@ MAX_WAIT = 300.0
 _WAIT = re.compile(rb"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:[,;]|$)", re.IGNORECASE)
 #: Seconds of looking at rules, after which others have their turn.
 _SLICE = 0.005
+#: Questions looked at side by side.
+_LOOKING = 4
 
 _Key = tuple[str | None, bytes]
 
@@ -55,6 +58,7 @@ class LongPolls:
         self._current = current
         self._groups: dict[_Key, _Group] = {}
         self._closed = False
+        self._heads = 0
         self._looking: asyncio.Task[None] | None = None
         self._again = False
 
@@ -72,6 +76,22 @@ class LongPolls:
 
         None: who asks is no longer allowed to.
         """
+        head = len(request.query) + sum(len(n) + len(v) for n, v in request.headers.items())
+        if self._heads + head > POLL_BYTES:
+            return known.unchanged  # the client asks again when it always does
+        self._heads += head
+        try:
+            return await self._wait(request, known, seconds, authenticator)
+        finally:
+            self._heads -= head
+
+    async def _wait(
+        self,
+        request: Request,
+        known: Rendered,
+        seconds: int,
+        authenticator: RequestAuthenticator,
+    ) -> Response | None:
         assert request.identity is not None
         caller = request.identity.name
         deadline = time.monotonic() + seconds
@@ -84,9 +104,8 @@ class LongPolls:
             identity = await authenticator.identify(request, self._state())
             if identity is None or identity.name != caller:
                 return None
+            fresh = await self._answers.current(self._state, caller, request.query, request.who)
             # Nothing is awaited from here on until the poll is in its group again.
-            state = self._state()
-            fresh = self._answers.rendered(state, caller, request.query)
             if fresh.etag != known.etag:
                 return Response(
                     fresh.full.status,
@@ -139,24 +158,34 @@ class LongPolls:
             state = self._current()
             if state is None:
                 return
-            started = time.monotonic()
-            for key, group in list(self._groups.items()):
-                caller, query = key
-                if self._unlike(group, state, caller, query):
-                    _settle(group, True)
-                if time.monotonic() - started > _SLICE:
-                    await asyncio.sleep(0)
-                    started = time.monotonic()
-                if self._again:
-                    break
+            groups = list(self._groups.items())
+            # Side by side: one whose answer takes long to make does not hold up the others.
+            await asyncio.gather(*(self._look_at(groups, state) for _ in range(_LOOKING)))
 
-    def _unlike(self, group: _Group, state: State, caller: str | None, query: bytes) -> bool:
+    async def _look_at(self, groups: list[tuple[_Key, _Group]], state: State) -> None:
+        started = time.monotonic()
+        while groups and not self._again:
+            (caller, query), group = groups.pop()
+            if not group.polls:
+                continue
+            try:
+                unlike = await self._unlike(group, state, caller, query)
+            except Exception:
+                unlike = True  # each of them finds out by itself what it is
+            if unlike:
+                _settle(group, True)
+            if time.monotonic() - started > _SLICE:
+                await asyncio.sleep(0)
+                started = time.monotonic()
+
+    async def _unlike(self, group: _Group, state: State, caller: str | None, query: bytes) -> bool:
         """Also where only the poll itself can find out."""
         if caller is not None and caller not in state.rules.callers:
             return True
         if group.merged and state.client_ids_matter:
             return True
-        return self._answers.rendered(state, caller, query).etag != group.etag
+        found = await self._answers.current(lambda: state, caller, query)
+        return found.etag != group.etag
 
     def close(self) -> None:
         """Answer every poll now; no more are taken in."""

@@ -33,10 +33,11 @@ class _Job(NamedTuple):
 class _Party:
     """The jobs of one who asks, by the names that it asks under; `weight` counts running ones."""
 
-    __slots__ = ("names", "waiting", "weight")
+    __slots__ = ("names", "running", "waiting", "weight")
 
     def __init__(self) -> None:
         self.names: OrderedDict[str, deque[_Job]] = OrderedDict()
+        self.running = 0
         self.waiting = 0
         self.weight = 0
 
@@ -53,11 +54,15 @@ class Workers:
         threads: how much is done at the same time.
         most_each: weight that waits and is done for one who asks.
         most: the same of all together.
+        threads_each: what is done at the same time for one who asks, where that takes long.
     """
 
-    def __init__(self, name: str, threads: int, *, most_each: int, most: int) -> None:
+    def __init__(
+        self, name: str, threads: int, *, most_each: int, most: int, threads_each: int | None = None
+    ) -> None:
         self._name = name
         self._threads = threads
+        self._threads_each = threads_each or threads
         self._most_each = most_each
         self._most = most
         self._changed = threading.Condition()
@@ -132,10 +137,14 @@ class Workers:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def _next(self) -> _Job | None:
-        if not self._turns:
-            return None
-        who, party = next(iter(self._turns.items()))
+        for who, party in self._turns.items():
+            if party.running < self._threads_each:
+                return self._take_first(who, party)
+        return None
+
+    def _take_first(self, who: str, party: _Party) -> _Job:
         self._turns.move_to_end(who)
+        party.running += 1
         name, jobs = next(iter(party.names.items()))
         party.names.move_to_end(name)
         job = jobs.popleft()
@@ -170,6 +179,7 @@ class Workers:
                     return
             tell = _outcome(job)
             with self._changed:
+                self._parties[job.who].running -= 1
                 self._finished(job)
             tell()
 

@@ -26,7 +26,11 @@ def rendered(store):
     """A function of caller and query, and a list with the time."""
     now = [0.0]
     kept = Answers(clock=lambda: now[0])
-    return lambda caller="billing", query=QUERY: kept.rendered(store.state, caller, query), now
+
+    def ask(caller="billing", query=QUERY):
+        return asyncio.run(kept.current(lambda: store.state, caller, query))
+
+    return ask, now
 
 
 def test_the_same_question_is_rendered_once(rendered):

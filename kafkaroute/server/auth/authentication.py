@@ -15,7 +15,7 @@ from ...rules.model import Rules
 from ...rules.secrets.stores import SecretUnavailable
 from ..http import Header, Identity, Refused, Request, Response, problem
 from ..stores.store import State
-from ..workers import Busy, Workers, neighbourhood
+from ..workers import Busy, Workers
 from .bearer import BearerTokens, TokenRefused
 from .certificates import CertificateRefused, name_in, presented
 from .jwks import KeysUnavailable
@@ -161,13 +161,11 @@ class Authentication:
         running = self._checking.get(digest)
         if running is not None:
             return await asyncio.shield(running)
-        client = request.scope.get("client")
-        address = neighbourhood(client[0]) if client else ""
 
         async def check() -> bool:
             try:
                 return await self._checks.run(
-                    lambda: state.authenticator.check(user, password), who=address, name=user
+                    lambda: state.authenticator.check(user, password), who=request.who, name=user
                 )
             except Busy:
                 raise Refused(
@@ -178,6 +176,7 @@ class Authentication:
 
         # Its own task: the one who asked first may hang up while others wait for the same.
         task = asyncio.get_running_loop().create_task(check())
+        task.add_done_callback(_seen)
         self._checking[digest] = task
         return await asyncio.shield(task)
 
@@ -214,6 +213,12 @@ class Authentication:
         identity = _permitted(rules, trusted.prefix + name, listed_only=trusted.listed_only)
         self._remember(digest, identity, _REMEMBERED_FOR)
         return identity
+
+
+def _seen(task: asyncio.Task[bool]) -> None:
+    """Also where nobody waits for it any more: asyncio would log its error with the text."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _identity(rules: Rules, name: str) -> Identity:

@@ -56,6 +56,17 @@ CREATE TABLE IF NOT EXISTS kafkaroute_seen (
     PRIMARY KEY (channel, caller, client_id, intent)
 );
 """
+#: Bytes: an index of PostgreSQL refuses a row of more than 2,704.
+_MAX_KEY = 2_600
+#: Errors that are a row's own: another may be taken.
+_OF_A_ROW = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.RaiseException,
+    UnicodeError,
+)
+_Row = tuple[Any, ...]
 _SHARE = """
 INSERT INTO kafkaroute_seen AS seen (channel, caller, client_id, intent, generation, at)
 VALUES (%s, %s, %s, %s, %s, %s)
@@ -249,14 +260,37 @@ def _record(
     return record
 
 
-def share(connection: psycopg.Connection[Any], sightings: Sequence[Sighting]) -> None:
-    """Write down who asked, and forget who did not for days."""
+def share(connection: psycopg.Connection[Any], sightings: Sequence[Sighting]) -> int:
+    """Write down who asked; how many the database refuses for good."""
+    fit = [row for one in sightings if (row := _fit(one)) is not None]
     # All replicas take the rows in one order, so that none waits for another in a circle.
-    rows = sorted(
-        (s.channel, s.caller, s.client_id, s.intent, s.generation, s.at) for s in sightings
-    )
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany(_SHARE, rows)
+    fit.sort(key=lambda row: row[:4])
+    return len(sightings) - len(fit) + _write(connection, fit)
+
+
+def _write(connection: psycopg.Connection[Any], rows: Sequence[_Row]) -> int:
+    """In halves where a row is refused, so that it loses none of its neighbours."""
+    try:
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(_SHARE, rows)
+    except _OF_A_ROW:
+        if len(rows) == 1:
+            return 1
+        half = len(rows) // 2
+        return _write(connection, rows[:half]) + _write(connection, rows[half:])
+    return 0
+
+
+def _fit(one: Sighting) -> _Row | None:
+    """As the database takes it: without what its texts cannot hold; None where it is too long."""
+    texts = [
+        text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+        for text in (one.channel, one.caller, one.client_id, one.intent)
+    ]
+    if sum(len(text.encode()) for text in texts) > _MAX_KEY:
+        return None
+    known = one.generation is not None and abs(one.generation) < 2**63
+    return (*texts, one.generation if known else None, one.at)
 
 
 def forget(connection: psycopg.Connection[Any]) -> None:

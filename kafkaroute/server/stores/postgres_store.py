@@ -166,17 +166,18 @@ class PostgresStore(RulesStore):
         assert self._state is not None, "a sound document is there"
         return self._state
 
-    def share(self, sightings: Sequence[Sighting]) -> None:
+    def share(self, sightings: Sequence[Sighting]) -> int:
         with self._writing:
             try:
                 connection = self._open_writer()
-                table.share(connection, sightings)
+                refused = table.share(connection, sightings)
                 if time.monotonic() - self._forgot_at > _FORGET_EVERY:
                     self._forgot_at = time.monotonic()
                     table.forget(connection)
             except psycopg.Error:
                 self._close_writer()
                 raise
+            return refused
 
     def sightings(self, channel: str) -> list[Sighting]:
         with self._writing:

@@ -133,8 +133,14 @@ class RulesStore(ABC):
             NotWritable, VersionConflict: nothing changed.
         """
 
-    def share(self, sightings: Sequence[Sighting]) -> None:  # one process: nothing
-        """Let other replicas know who asked for what. Blocks."""
+    def share(self, sightings: Sequence[Sighting]) -> int:  # one process: nothing
+        """Let other replicas know who asked for what; how many of them the store refused for good.
+        Blocks.
+
+        Raises:
+            Exception: nothing is known of any of them; they may be shared again.
+        """
+        return 0
 
     def sightings(self, channel: str) -> list[Sighting]:
         """What all replicas have seen on `channel`, spelled plainly. Blocks."""

@@ -188,8 +188,10 @@ def test_linear_time_expressions():
     rules = parse_rules(edit("- lookup", "- match: {path: '/(a+)+b'}\n        lookup"))
     from kafkaroute.rules.answer import answer
 
-    query = [("config_profile", "default"), ("channel", "kafka://h/" + "a" * 20_000)]
+    query = [("config_profile", "default"), ("channel", "kafka://h/" + "a" * 900)]
     assert answer(rules, None, query).status == 404
+    query[1] = ("channel", "kafka://h/" + "a" * 1000)
+    assert answer(rules, None, query).status == 400
 
 
 # Passwords.

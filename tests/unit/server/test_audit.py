@@ -88,7 +88,7 @@ def test_every_answer_has_a_line_whatever_becomes_of_it(app, lines, monkeypatch)
     def broken(*_):
         raise RuntimeError("the password is hunter2")
 
-    monkeypatch.setattr(app.answers, "rendered", broken)
+    monkeypatch.setattr(app.answers, "current", broken)
     assert ask(app) == 500
     found = [json.loads(line) for line in lines]
     assert [one["status"] for one in found] == [401, 404, 400, 405, 414, 431, 413, 200, 500]

@@ -168,7 +168,7 @@ def test_an_unforeseen_error_tells_neither_client_nor_log_its_text(app, monkeypa
         except KeyError as error:
             raise RuntimeError("hunter2") from error
 
-    monkeypatch.setattr(app.answers, "rendered", broken)
+    monkeypatch.setattr(app.answers, "current", broken)
     assert call(app, query=OPEN) == (500, '{"message":"Internal error"}')
     assert "hunter2" not in caplog.text
     assert "RuntimeError at app.py:" in caplog.text
