@@ -364,20 +364,6 @@ def test_the_latest_sighting_counts_and_old_ones_are_forgotten(
     assert store.sightings("kafka://h/a") == [new]
 
 
-def test_a_row_that_the_database_refuses_loses_no_neighbour(database_url, open_store, rules_text):
-    put(database_url, rules_text)
-    store = open_store(database_url)
-    within(lambda: store.state)
-    now = time.time()
-    odd = ["a\0b", "\ud83d", "x" * 5_000, "good"]
-    rows = [Sighting("kafka://h/a", "c", client, "", 1, now) for client in odd]
-    rows += [Sighting("kafka://h/a", f"d{number}", "", "", 2**70, now) for number in range(20)]
-    assert store.share(rows) == 1
-    found = store.sightings("kafka://h/a")
-    assert len(found) == 23
-    assert {one.client_id for one in found} == {"a\ufffdb", "?", "good", ""}
-
-
 def test_a_long_history_is_halved(database_url, open_store, rules_text, monkeypatch):
     monkeypatch.setattr(table, "MAX_RECORDS", 6)
     for number in range(1, 16):
