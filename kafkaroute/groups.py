@@ -13,12 +13,13 @@ class GroupMetadata:
     """What Consumer.consumer_group_metadata() returns: a group on one cluster.
 
     Attributes:
+        channel: one that the group reads there.
         native: the backend's own object.
         is_moving: whether the consumer has yet to leave an old place: what is produced from its
             messages moves after it.
     """
 
-    __slots__ = ("_topic_of", "cluster_id", "is_moving", "native")
+    __slots__ = ("_topic_of", "channel", "cluster_id", "is_moving", "native")
 
     def __init__(
         self,
@@ -26,7 +27,10 @@ class GroupMetadata:
         cluster_id: Callable[[], str | None],
         topic_of: Callable[[TopicPartition], str],
         is_moving: Callable[[], bool] = lambda: False,
+        *,
+        channel: str,
     ) -> None:
+        self.channel = channel
         self.native = native
         self.is_moving = is_moving
         self.cluster_id = cluster_id

@@ -130,6 +130,11 @@ class Router(Generic[ClientT]):
         """A new native client of `place`, which nobody shares until :meth:`adopt`."""
         return self._open_client(get_backend(place.backend), place)
 
+    def check(self, place: Place, *, consumer: bool) -> None:
+        """Have the backend of `place` check its settings; raises as
+        :meth:`kafkaroute.backend.contract.Backend.check_config`."""
+        get_backend(place.backend).check_config(place.config, consumer=consumer)
+
     def peek(self, place: Place) -> ClientT | None:
         """The native client of `place` if there is one."""
         return self._clients.get(place)

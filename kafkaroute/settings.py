@@ -53,6 +53,8 @@ class Settings:
         ttl: seconds a route is fresh (an answer's ``Cache-Control`` overrides it).
         additional_params: further query parameters; nested keys are joined by dots.
         backend: entry-point name, e.g. ``confluent-kafka``, ``kafka-python``.
+        channels: channels that are looked up, and their clients made, when a Producer is made; a
+            Consumer looks them up. What is wrong with them is raised there.
         timeout: total seconds for one question to the catalog, retries included.
         long_poll: seconds that a question in the background waits in the catalog for a change, so
             that it is seen at once; None: changes are seen when the TTL is over.
@@ -91,6 +93,7 @@ class Settings:
     long_poll: float | None = None
     max_stale: float = 86_400.0
     max_ttl: float = 3600.0
+    channels: tuple[str, ...] = ()
     client_config: Mapping[str, ConfigValue] = field(default_factory=lambda: _EMPTY, repr=False)
     verify: bool | str = True
     cert: str | tuple[str, str] | None = field(default=None, repr=False)
@@ -223,6 +226,13 @@ def _table(value: Any) -> Mapping[str, Any]:
     return MappingProxyType(dict(value))
 
 
+def _channels(value: Any) -> tuple[str, ...]:
+    named = value.split(",") if isinstance(value, str) else value
+    if not isinstance(named, (tuple, list)) or not all(isinstance(one, str) for one in named):
+        raise TypeError("a list of channels, or channel,channel in the environment")
+    return tuple(one.strip() for one in named if one.strip())
+
+
 def _pair(value: Any) -> tuple[str, str]:
     if isinstance(value, str):
         user, colon, password = value.partition(":")
@@ -305,6 +315,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "ttl": _seconds,
     "additional_params": _table,
     "backend": _text,
+    "channels": _channels,
     "timeout": _seconds,
     "long_poll": _seconds,
     "max_stale": _seconds,

@@ -60,6 +60,7 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         self._subscription: _Subscription | None = None
         self._router.follow(self._notice, failing=self._failing)
         on_fork(self)
+        self._check_named()
 
     # Which channels.
 

@@ -148,6 +148,7 @@ class PartitionCalls(ConsumerState):
                 lambda: client.list_topics(None, _METADATA_TIMEOUT).cluster_id,
                 lambda partition: self._members.locate(partition, commits=True)[1],
                 self.is_moving,
+                channel=channel or next(iter(member.topics), ""),
             )
 
     def memberid(self, channel: str | None = None) -> str | None:

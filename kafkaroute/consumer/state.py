@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..channel import Channel
 from ..errors import ClosedError
 from ..messages import KafkaError, Message, kafka_exception
 from ..route import Route
@@ -72,6 +73,17 @@ class ConsumerState(ABC):
             self._stale = False
             self._subscribe_again()
         return self._members.all
+
+    def _check_named(self) -> None:
+        """Look up what the setting `channels` names, and have the backend check where it leads."""
+        router = self._router
+        named = [one for one in router.settings.channels if not Channel.parse(one).is_pattern]
+        try:
+            for route in router.routes(named):
+                router.check(router.place(route), consumer=True)
+        except BaseException:
+            router.close()
+            raise
 
     def _check_not_closing(self, call: str) -> None:
         if self._closing:  # from a callback of close(): librdkafka aborts the process (2.16)

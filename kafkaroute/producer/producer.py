@@ -7,11 +7,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..arguments import seconds
-from ..backend.contract import DeliveryCallback, HeadersInput
+from ..backend.contract import BackendProducer, DeliveryCallback, HeadersInput
 from ..channel import Channel
 from ..errors import ConfigurationError, KafkaException
 from ..events import RouteStatus
 from ..forking import on_fork
+from ..groups import GroupMetadata
 from ..messages import ClusterMetadata, TopicPartition
 from ..settings import Settings
 from .arguments import LAST_PARTITION, fit
@@ -37,6 +38,8 @@ class Producer:
 
     Raises:
         ConfigurationError: a setting is unknown, missing or of the wrong type.
+        CatalogError, RouteRejected, BackendError, KafkaException, ChannelInvalid: of a channel
+            that the setting `channels` names.
     """
 
     def __init__(self, config: Mapping[str, Any] | Settings | None = None) -> None:
@@ -47,6 +50,8 @@ class Producer:
         self._delivery = Delivery(self._dispatch)
         self._transactions: Transactions | None = None
         on_fork(self)
+        if named := self._table.settings.channels:
+            self._preload_or_close(named)
 
     # The hot path: one look-up and one positional call.
 
@@ -119,6 +124,13 @@ class Producer:
         for route in self._router.routes(channels):
             # Its sender is made by the first message: most of what a channel takes.
             self._dispatch.find(route.channel, reports=False)
+
+    def _preload_or_close(self, channels: Sequence[str]) -> None:
+        try:
+            self.preload(channels)
+        except BaseException:
+            self.close(0)
+            raise
 
     def _connect(self, channel: str, *, reports: bool = False) -> Pair:
         return self._dispatch.connect(channel, reports=reports)
@@ -216,19 +228,46 @@ class Producer:
 
     # Transactions.
 
-    def init_transactions(self, timeout: float = -1) -> None:
-        """Make this Producer transactional (``transactional.id`` must be configured).
+    def init_transactions(
+        self,
+        timeout: float = -1,
+        *,
+        channels: Iterable[str] = (),
+        group_metadata: GroupMetadata | None = None,
+    ) -> None:
+        """Make this Producer transactional (``transactional.id`` must be configured), which fences
+        its predecessor and aborts what that has left open (KIP-98).
 
-        Each native client is initialised when a transaction first uses it, because only then is
-        known which cluster that is; `timeout` (seconds) bounds that call.
+        Done at once on the clusters that are known: those of `channels`, of the setting `channels`,
+        of the group's and of what was produced to; on any other when a transaction first uses it.
+
+        Args:
+            timeout: seconds for each cluster, now and later.
+            channels: where transactions will take place.
+            group_metadata: what Consumer.consumer_group_metadata() returned.
+
+        Raises:
+            KafkaException: ``_STATE``, where nothing names a cluster; and what the cluster says.
+            CatalogError, RouteRejected, BackendError, ConfigurationError, ChannelInvalid: of
+                `channels`.
         """
         table = self._table
+        table.check_open()
+        self.preload(channels)
+        if group_metadata is not None:
+            self._native_of(group_metadata.channel)
+        if not table.router.clients():
+            raise Transactions.misuse(
+                "init_transactions() does not know on which cluster: name a channel, as in "
+                "init_transactions(channels=[...]) or in the setting channels"
+            )
         with table.locked():
             table.check_open()
             if self._transactions is None:
                 settings, router = table.settings, table.router
                 transactions = Transactions(
                     lambda: [client.native for client in router.clients()],
+                    self._native_of,
                     patience=2 * settings.ttl + settings.timeout,
                     drain_timeout=settings.drain_timeout,
                 )
@@ -237,6 +276,9 @@ class Producer:
         with self._delivery.serving.call("init_transactions"):
             self._transactions.init(seconds(timeout))  # asks clusters: not under the lock
         self._table.forget_senders()
+
+    def _native_of(self, channel: str) -> BackendProducer:
+        return self._dispatch.find(channel, reports=False).client.native
 
     def _transaction(self) -> Transactions:
         self._table.check_open()
@@ -254,7 +296,8 @@ class Producer:
     def send_offsets_to_transaction(
         self, positions: Sequence[TopicPartition], group_metadata: Any, timeout: float = -1
     ) -> None:
-        """Commit a consumer's offsets with the transaction.
+        """Commit a consumer's offsets with the transaction. Where nothing was produced in it yet, it
+        takes place on the group's cluster.
 
         Args:
             positions: what Consumer.position() returned, or partitions of your own.

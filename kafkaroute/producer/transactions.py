@@ -26,6 +26,7 @@ class Transactions:
 
     Args:
         clients: the native clients in use.
+        client_of: the native client of a channel.
         patience: seconds within which a consumer and the producer that commits its offsets have
             both heard of a move.
         drain_timeout: seconds that an old cluster has to abort a transaction whose channels
@@ -35,10 +36,12 @@ class Transactions:
     def __init__(
         self,
         clients: Callable[[], Iterable[BackendProducer]],
+        client_of: Callable[[str], BackendProducer],
         patience: float = 0.0,
         drain_timeout: float = 5.0,
     ) -> None:
         self._clients = clients
+        self._client_of = client_of
         self._drain_timeout = drain_timeout
         self._patience = patience
         self._group: GroupMetadata | None = None
@@ -142,21 +145,31 @@ class Transactions:
         if not self._open:
             raise self.misuse("no transaction is open")
         if self._bound is None:
-            candidates = list(self._clients())
-            if len(candidates) != 1:
-                raise self.misuse("produce a message before sending offsets: no cluster is chosen")
-            self.bind(candidates[0], "the offsets")
+            self.bind(self._beside(group), "the offsets")
         client = self._bound
         assert client is not None
         if not isinstance(group, GroupMetadata):
             client.send_offsets_to_transaction(positions, group, timeout)
             return
-        ours = client.list_topics(None, _CLUSTER_TIMEOUT).cluster_id
+        ours = _cluster_of(client)
         theirs = group.cluster_id()
         if ours is not None and theirs is not None and ours != theirs:
             self._refuse_apart(group)
         self._group, self._apart_since = group, None
         client.send_offsets_to_transaction(group.bare(positions), group.native, timeout)
+
+    def _beside(self, group: Any) -> BackendProducer:
+        """The client that may commit offsets of `group`."""
+        candidates = list(self._clients())
+        theirs = group.cluster_id() if isinstance(group, GroupMetadata) else None
+        if theirs is None:
+            if len(candidates) != 1:
+                raise self.misuse("produce a message before sending offsets: no cluster is chosen")
+            return candidates[0]
+        for client in candidates:
+            if theirs == _cluster_of(client):
+                return client
+        return self._client_of(group.channel)
 
     def _refuse_apart(self, group: GroupMetadata) -> NoReturn:
         """The group lives on another cluster than the transaction."""
@@ -222,3 +235,7 @@ class Transactions:
         self._group = self._apart_since = None
         self._initialised, self._initialising = WeakSet(), 0
         self._open, self._bound = False, None
+
+
+def _cluster_of(client: BackendProducer) -> str | None:
+    return client.list_topics(None, _CLUSTER_TIMEOUT).cluster_id

@@ -202,7 +202,7 @@ class TransactionalWork(ProducerWork):
 
     def _prepare(self) -> None:
         self._length: float = self._talk.spec["transaction"]
-        self._producer.init_transactions(60)
+        self._producer.init_transactions(60, channels=self._talk.spec["channels"])
 
     def _produce_until_told(self) -> None:
         talk = self._talk

@@ -67,7 +67,7 @@ def test_a_transaction_ends_before_its_channel_moves(real_world):
     channel = real_world.channel(0)
     old = real_world.where[channel]
     producer = real_world.producer({"transactional.id": f"tx-{channel}"}, **MOVING)
-    producer.init_transactions(30)
+    producer.init_transactions(30, channels=[channel])
 
     def transactions_around_a_move(put_elsewhere, before, after, next_one):
         producer.begin_transaction()
@@ -101,7 +101,7 @@ def test_consume_transform_produce_moves_to_another_cluster(real_world):
     settings = {"ttl": 1, "move_window": 2, "move_linger": 2, "drain_timeout": 2}
     consumer = world.consumer([source], {"enable.auto.commit": False}, **settings)
     producer = world.producer({"transactional.id": f"tx-{source}"}, **settings)
-    producer.init_transactions(30)
+    producer.init_transactions(30, channels=[target])
     world.write(source, [b"%d" % n for n in range(20)])
 
     def transform(count):

@@ -30,7 +30,7 @@ def state(call, *args):
 
 
 def test_a_transaction_stays_on_one_cluster(world, producer):
-    producer.init_transactions(1)
+    producer.init_transactions(1, channels=[A])
     state(producer.produce, A, b"outside")
     producer.begin_transaction()
     producer.produce(A, b"1")
@@ -49,19 +49,19 @@ def test_a_transaction_stays_on_one_cluster(world, producer):
 def test_misuse(producer):
     state(producer.begin_transaction)
     state(producer.commit_transaction)
-    producer.init_transactions(1)
+    producer.init_transactions(1, channels=[A])
     state(producer.abort_transaction)
 
 
 def test_a_message_before_init_transactions_does_not_slip_through(world, producer):
     producer.produce(A, b"0")
-    producer.init_transactions(1)
+    producer.init_transactions(1, channels=[A])
     state(producer.produce, A, b"outside")
 
 
 def test_close_aborts_an_open_transaction(world):
     producer = Producer(world.settings())
-    producer.init_transactions(1)
+    producer.init_transactions(1, channels=[A])
     producer.begin_transaction()
     producer.produce(A, b"1")
     a = world.on("A")
@@ -144,7 +144,7 @@ def test_a_move_does_not_close_the_client_of_a_channel_too_old(world):
 
 def test_a_channel_moves_between_transactions(world):
     with Producer(world.settings(ttl=1)) as producer:
-        producer.init_transactions()
+        producer.init_transactions(channels=[A])
         producer.begin_transaction()
         producer.produce(A, b"1")
         old = world.on("A")

@@ -39,6 +39,10 @@ class FakeClient:
         return ClusterMetadata(self.cluster, 1, {}, {})
 
 
+def nowhere(channel):
+    raise AssertionError(f"{channel} was asked for")
+
+
 @pytest.fixture
 def clients():
     return [FakeClient("A"), FakeClient("B")]
@@ -46,7 +50,7 @@ def clients():
 
 @pytest.fixture
 def transactions(clients):
-    return Transactions(list)
+    return Transactions(list, nowhere)
 
 
 def refused(call, *args):
@@ -78,7 +82,7 @@ def test_initialised_once_and_only_when_used(transactions, clients):
 
 
 def test_clients_there_at_init_are_initialised_at_once(clients):
-    transactions = Transactions(lambda: clients)
+    transactions = Transactions(lambda: clients, nowhere)
     transactions.init(7)
     assert [client.calls for client in clients] == [[("init", 7)], [("init", 7)]]
 
@@ -135,7 +139,9 @@ def test_offsets_of_a_group_on_the_same_cluster(transactions, clients):
     transactions.init(1)
     transactions.begin()
     transactions.bind(a, "kafka://x/a")
-    group = GroupMetadata("native", lambda: "A", lambda tp: tp.topic or "from-channel")
+    group = GroupMetadata(
+        "native", lambda: "A", lambda tp: tp.topic or "from-channel", channel="kafka://h/c"
+    )
     transactions.send_offsets(
         [TopicPartition("kafka://x/in", 0, 5), TopicPartition("t", 1, 6)], group, 2
     )
@@ -148,7 +154,9 @@ def test_offsets_of_a_group_on_the_same_cluster(transactions, clients):
 
 
 def group_on(cluster, moving=False):
-    return GroupMetadata("native", lambda: cluster, lambda tp: tp.topic, lambda: moving)
+    return GroupMetadata(
+        "native", lambda: cluster, lambda tp: tp.topic, lambda: moving, channel="kafka://h/c"
+    )
 
 
 OFFSETS = [TopicPartition("t", 0, 5)]
@@ -167,7 +175,7 @@ def test_offsets_of_a_group_on_another_cluster(transactions, clients):
 def test_offsets_of_a_group_that_went_to_another_cluster(clients):
     """The producer follows soon; the application aborts, and goes on."""
     a, _ = clients
-    transactions = Transactions(list, patience=0.2)
+    transactions = Transactions(list, nowhere, patience=0.2)
     transactions.init(1)
     transactions.begin()
     transactions.bind(a, "kafka://x/a")
@@ -190,7 +198,9 @@ def test_a_producer_leaves_after_the_consumer_it_serves(transactions, clients):
     transactions.begin()
     transactions.bind(a, "kafka://x/a")
     where, moving = ["A"], [True]
-    group = GroupMetadata("n", lambda: where[0], lambda tp: tp.topic, lambda: moving[0])
+    group = GroupMetadata(
+        "n", lambda: where[0], lambda tp: tp.topic, lambda: moving[0], channel="kafka://h/c"
+    )
     transactions.send_offsets(OFFSETS, group, 2)
     assert not transactions.may_leave("A", "B", 0)
     assert transactions.may_leave("A", "A", later)
@@ -210,7 +220,7 @@ def test_a_producer_leaves_after_the_consumer_it_serves(transactions, clients):
 
 def test_a_cluster_that_is_left_need_not_answer_an_abort(clients):
     a, b = clients
-    transactions = Transactions(lambda: clients, drain_timeout=0.5)
+    transactions = Transactions(lambda: clients, nowhere, drain_timeout=0.5)
     transactions.init(1)
     transactions.begin()
     transactions.bind(a, "kafka://x/a")
@@ -252,13 +262,13 @@ def test_what_is_done_between_transactions(transactions, clients):
 
 def test_offsets_first_when_one_client_is_there(clients):
     a, b = clients
-    one = Transactions(lambda: [a])
+    one = Transactions(lambda: [a], nowhere)
     one.init(1)
     one.begin()
     one.send_offsets([TopicPartition("t", 0, 5)], "native", 2)
     assert a.calls[-2:] == ["begin", ("offsets", ["TopicPartition(t[0]@5)"], "native", 2)]
 
-    both = Transactions(lambda: [a, b])
+    both = Transactions(lambda: [a, b], nowhere)
     both.init(1)
     both.begin()
     assert "no cluster is chosen" in refused(both.send_offsets, [], "native", 2)
@@ -309,7 +319,7 @@ def test_the_child_of_a_fork_starts_anew(transactions, clients):
 def test_nothing_moves_while_a_client_is_initialised(clients):
     """init_transactions() asks a cluster, and the client must not be closed meanwhile."""
     done, seen = [], []
-    transactions = Transactions(lambda: clients[:1])
+    transactions = Transactions(lambda: clients[:1], nowhere)
 
     def init(timeout):
         transactions.between(lambda: True, lambda: done.append(1))
@@ -323,7 +333,7 @@ def test_nothing_moves_while_a_client_is_initialised(clients):
 
 def test_clients_that_are_gone_are_forgotten():
     client = FakeClient()
-    transactions = Transactions(list)
+    transactions = Transactions(list, nowhere)
     transactions.begin()
     transactions.bind(client, "kafka://x/a")
     transactions.abort(1)

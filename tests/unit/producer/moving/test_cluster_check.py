@@ -222,7 +222,7 @@ def test_a_transaction_waits_for_the_answer(fake, away):
     fake.put(A, "ta", "A", **RIGHT)
     fake.put(B, "tb", "B", **WRONG)
     with Producer(fake.settings(client_config=config, timeout=0.3)) as producer:
-        producer.init_transactions()
+        producer.init_transactions(channels=[A])
         producer.begin_transaction()
         with pytest.raises(KafkaException, match="does not say") as e:
             producer.produce(A, b"1")

@@ -350,7 +350,7 @@ def test_without_redelivery_nobody_is_asked(world, transactional):
     more = {"client_config": {"transactional.id": "x"}} if transactional else {"redeliver": False}
     with Producer(world.settings(ttl=60, **more)) as producer:
         if transactional:
-            producer.init_transactions()
+            producer.init_transactions(channels=[A])
             producer.begin_transaction()
         producer.produce(A, b"1", on_delivery=reports)
         before = len(world.stub.requests)
