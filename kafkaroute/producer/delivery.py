@@ -93,6 +93,10 @@ class Delivery:
             callback(error, message)
         return served
 
+    def is_open(self) -> bool:
+        """Whether close() was not called yet."""
+        return not self._table.closed
+
     def count(self) -> int:
         """Messages and events that wait for delivery or for poll()."""
         table = self._table
@@ -153,6 +157,7 @@ class Delivery:
     def close(self, timeout: float | None) -> int:
         """Flush, end the movers, free every client; returns how many messages failed."""
         table = self._table
+        table.shut()
         try:
             self.flush(timeout)
         finally:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..backend.contract import DeliveryCallback
+from ..backend.contract import BackendProducer, DeliveryCallback
 from ..events import RouteChange
 from ..messages import KafkaError, Message, kafka_exception
 from ..route import Route
@@ -102,6 +102,10 @@ class Dispatch:
             elif home.route != route:
                 self.move(home.client, channel)
             return home
+
+    def native_of(self, channel: str) -> BackendProducer:
+        """The backend's client of a channel; raises as :meth:`find`."""
+        return self.find(channel, reports=False).client.native
 
     def send(self, channel: str, *message: Any) -> None:
         """Produce to wherever `channel` lives now, or is held."""

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..arguments import seconds
-from ..backend.contract import BackendProducer, DeliveryCallback, HeadersInput
+from ..backend.contract import DeliveryCallback, HeadersInput
 from ..channel import Channel
 from ..errors import ConfigurationError, KafkaException
 from ..events import RouteStatus
@@ -19,6 +19,7 @@ from .arguments import LAST_PARTITION, fit
 from .channel_producer import ChannelProducer
 from .delivery import Delivery
 from .dispatch import Dispatch
+from .leftovers import count_at_exit, count_when_dropped
 from .reports import Pair
 from .status import status_of
 from .transactions import Transactions
@@ -50,6 +51,8 @@ class Producer:
         self._delivery = Delivery(self._dispatch)
         self._transactions: Transactions | None = None
         on_fork(self)
+        count_at_exit(self._delivery)
+        count_when_dropped(self, self._delivery)
         if named := self._table.settings.channels:
             self._preload_or_close(named)
 
@@ -255,7 +258,7 @@ class Producer:
         table.check_open()
         self.preload(channels)
         if group_metadata is not None:
-            self._native_of(group_metadata.channel)
+            self._dispatch.native_of(group_metadata.channel)
         if not table.router.clients():
             raise Transactions.misuse(
                 "init_transactions() does not know on which cluster: name a channel, as in "
@@ -264,10 +267,11 @@ class Producer:
         with table.locked():
             table.check_open()
             if self._transactions is None:
+                native_of = self._dispatch.native_of  # nothing that keeps this Producer
                 settings, router = table.settings, table.router
                 transactions = Transactions(
                     lambda: [client.native for client in router.clients()],
-                    self._native_of,
+                    native_of,
                     patience=2 * settings.ttl + settings.timeout,
                     drain_timeout=settings.drain_timeout,
                 )
@@ -276,9 +280,6 @@ class Producer:
         with self._delivery.serving.call("init_transactions"):
             self._transactions.init(seconds(timeout))  # asks clusters: not under the lock
         self._table.forget_senders()
-
-    def _native_of(self, channel: str) -> BackendProducer:
-        return self._dispatch.find(channel, reports=False).client.native
 
     def _transaction(self) -> Transactions:
         self._table.check_open()

@@ -20,6 +20,7 @@ from ..router import Router
 from ..settings import Settings
 from .client import Client, Home
 from .hold import Hold, Holds
+from .leftovers import stay_last
 from .reports import Desk, Pair, UnheardFailures
 from .transactions import Transactions
 from .undelivered import Undelivered, report_of
@@ -81,9 +82,11 @@ class Table:
 
     def _open(self, backend: Backend, place: Place) -> Client:
         redeliver = self.settings.redeliver
-        return Client(
+        client = Client(
             backend, place, self._following, redeliver=redeliver, reports=self.hears_reports
         )
+        stay_last()
+        return client
 
     def locked(self) -> AbstractContextManager[object]:
         """Nobody else reads or changes anything until it is left. Reentrant."""
