@@ -17,6 +17,7 @@ from typing import Any
 
 from .backend.settings_keys import canonical_key, is_callback_key
 from .errors import ConfigurationError, RouteRejected
+from .peer_proof import ENCRYPTED, brings_secret, is_off, names_weak_ciphers, weakened
 from .route import Route
 
 __all__ = ["Policy", "overridden_security_keys"]
@@ -98,17 +99,17 @@ _IN_A_SHELL = frozenset(
 )
 _SHELL_SAFE = re.compile(r"[A-Za-z0-9._/@:+=-]*\Z")
 
-_ENCRYPTED = frozenset({"SSL", "SASL_SSL"})
-_OFF = frozenset({"false", "0", "no", "f", "n"})
-
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What an answer may set.
 
+    Where the application brings a secret of its own, an answer that weakens how the peer is proven
+    is refused, too (docs/security.md).
+
     Attributes:
         allow: settings that are allowed although they are refused by default.
-        require_tls: refuse routes whose connections are not encrypted and verified.
+        require_tls: refuse routes whose connections are not encrypted and authenticated.
     """
 
     allow: frozenset[str] = frozenset()
@@ -144,12 +145,14 @@ class Policy:
 
         Args:
             overrides: the application's own client settings, which win over the route's; they
-                are not checked, but they may be what turns TLS on.
+                are not checked, but they may be what turns TLS on, or hold a secret.
 
         Raises:
             RouteRejected: names the channel and the settings, never their values.
         """
         found: list[str] = []
+        own_settings = {canonical_key(key): value for key, value in (overrides or {}).items()}
+        secret = brings_secret(own_settings)
         own = (route.connection, route.credentials, route.configuration)
         parts: list[tuple[str, tuple[Mapping[str, Any], ...]]] = [("", own)]
         for place in route.previous:
@@ -157,6 +160,8 @@ class Policy:
             parts.append(("previous: ", tuple(place.get(name) or {} for name in names)))
         for label, tables in parts:
             found += [label + key for key in self._forbidden(tables)]
+            if secret:
+                found += [label + key for key in weakened(tables, own_settings, self.allow)]
             if self.require_tls:
                 found += [
                     label + reason for reason in self._unencrypted((*tables, overrides or {}))
@@ -196,18 +201,15 @@ class Policy:
         protocol = merged.get("security.protocol")
         if protocol is None:
             found.append("security.protocol (missing: plaintext)")
-        elif str(protocol).strip().upper() not in _ENCRYPTED:
+        elif str(protocol).strip().upper() not in ENCRYPTED:
             found.append("security.protocol (not SSL or SASL_SSL)")
-        verification = merged.get("enable.ssl.certificate.verification", True)
-        name = "enable.ssl.certificate.verification"
-        if name not in self.allow and str(verification).strip().lower() in _OFF:
-            found.append(f"{name} (off)")
-        name = "ssl.endpoint.identification.algorithm"
-        if name not in self.allow and str(merged.get(name, "https")).strip().lower() in (
-            "none",
-            "",
-        ):
-            found.append(f"{name} (off)")
+        for name, value in merged.items():
+            if name in self.allow:
+                continue
+            if is_off(name, value):
+                found.append(f"{name} (off)")
+            elif name == "ssl.cipher.suites" and names_weak_ciphers(value):
+                found.append(f"{name} (without encryption or authentication)")
         return found
 
 

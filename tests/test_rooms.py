@@ -20,6 +20,7 @@ FLOORS = (
     ("channel", "messages", "oauth", "plugins"),
     ("backend", "events", "groups"),
     ("route",),
+    ("peer_proof",),
     ("places", "policy"),
     ("rules.secrets", "settings"),
     ("rules",),

@@ -10,6 +10,7 @@ import os
 from dataclasses import astuple
 from threading import Lock
 
+from ...peer_proof import brings_secret
 from ...settings import Settings
 from ..loader import open_catalog
 from .cache import RouteCache
@@ -41,8 +42,10 @@ def _question(settings: Settings, intent: str) -> str:
             s.verify,
             s.cert,
             [sorted(s.policy.allow), s.policy.require_tls],
-            # The application's own settings count when TLS is demanded.
-            dict(s.client_config) if s.policy.require_tls else None,
+            # What the policy looks at.
+            dict(s.client_config)
+            if s.policy.require_tls or brings_secret(s.client_config)
+            else None,
             s.snapshot,
             intent,
         ],
