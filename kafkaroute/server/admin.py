@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -155,15 +155,33 @@ def _channel(text: object) -> Channel:
     return channel
 
 
-def _wish(body: bytes) -> _Wish:
+def _is_text(texts: Iterable[object]) -> bool:
+    """Whether stores can hold all the strings among them."""
+    try:
+        whole = "".join(text for text in texts if isinstance(text, str))
+        whole.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in whole
+
+
+def _asked(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`, of known keys."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         raise _refused("The body is no JSON") from None
     if not isinstance(found, dict) or "channel" not in found:
         raise _refused('Expected an object such as {"channel": …, "cluster": …, "topic": …}')
+    if not _is_text((*found, *found.values())):
+        raise _refused("The body holds a character that is none (a lone surrogate, or NUL)")
     if unknown := sorted(found.keys() - _KEYS):
         raise _refused(f"Unknown: {', '.join(unknown)}; known: {', '.join(sorted(_KEYS))}")
+    return found
+
+
+def _wish(body: bytes) -> _Wish:
+    found = _asked(body)
     for key in ("cluster", "topic", "start_at", "note"):
         if not isinstance(found.get(key, ""), str):
             raise _refused(f"{key!r} is no string")

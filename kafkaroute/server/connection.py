@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import ssl
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from .http import MAX_HEADER_BYTES, Header, Request, Response
+from .rare_warnings import Rarely
 
 __all__ = ["HEAD_TIMEOUT", "AtOnce", "served_by"]
 
@@ -30,6 +32,8 @@ _MAX_AT_ONCE = 16
 #: Paths that need no decoding; with these headers there is more to do.
 _PLAIN_PATH = re.compile(rb"/[\w.-]*")
 _SLOW = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"prefer"))
+#: A stranger's malformed request is worth a warning, and a flood of them is not worth a flood.
+_log = Rarely(logging.getLogger("uvicorn.error"))
 
 
 class _Connection(HttpToolsProtocol):
@@ -59,6 +63,7 @@ class _Connection(HttpToolsProtocol):
     _left_at_once = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.logger = _log  # type: ignore[assignment]  # all that uvicorn uses of one
         super().connection_made(transport)  # type: ignore[arg-type]  # it is a Transport
         self._hang_up_in(self.head_timeout)
         connection = transport.get_extra_info("ssl_object")
@@ -241,6 +246,7 @@ def served_by(
     Connection.quick = (quick,) if quick is not None else ()
     return {
         "app": app,
+        "loop": "kafkaroute.server.loops:new_loop",
         "lifespan": "on",
         "http": Connection,
         "ws": "none",
