@@ -311,7 +311,8 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
         return self
 
     def __next__(self) -> Message:
-        """The next message; raises KafkaException for an event other than ``_PARTITION_EOF``."""
+        """The next message. Events raise KafkaException, but for ``_PARTITION_EOF`` and for what passes
+        (brokers that are down, a topic that is not there yet), which is logged."""
         while not self._closed:
             try:
                 message = self.poll(1.0)
@@ -322,8 +323,9 @@ class Consumer(OffsetCalls, PartitionCalls, MovingCalls):
             error = message.error()
             if error is None:
                 return message
-            if error.code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(error)
+            if error.code() == KafkaError._PARTITION_EOF or self._passing.outlives(message, error):
+                continue
+            raise KafkaException(error)
         raise StopIteration
 
     # The end.

@@ -14,6 +14,7 @@ from ..route import Route
 from ..router import Router
 from .clients import Member, Members
 from .fair_lock import Turns
+from .passing import PassingErrors
 from .polling import FairPoll
 from .rebalances import Rebalance
 
@@ -26,6 +27,7 @@ class ConsumerState(ABC):
     def __init__(self, router: Router[Member]) -> None:
         self._router = router
         self._members = Members()
+        self._passing = PassingErrors()
         self._turns = Turns()
         self._closed = False
         self._closing = False

@@ -164,8 +164,8 @@ class FakeConsumer(BackendConsumer):
         if isinstance(item, BaseException):
             raise item
         if callable(item):
-            item()
-            return None
+            answer = item()
+            return answer if isinstance(answer, Message) else None
         topic, value, partition, offset = item
         return Message(topic, partition, offset, None, value, origin=self.origins.get(topic))
 

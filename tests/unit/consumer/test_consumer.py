@@ -10,7 +10,10 @@ from kafkaroute import (
     ChannelNotFound,
     ConfigurationError,
     Consumer,
+    KafkaError,
+    KafkaException,
 )
+from kafkaroute.messages import Message
 
 from . import consumer_world
 from .consumer_world import A2, A, B, C, calls
@@ -128,6 +131,32 @@ def test_iteration_ends_when_closed(world):
         if len(found) == 3:
             consumer.close()
     assert found == [b"0", b"1", b"2"]
+
+
+def event(code):
+    return Message("ta", -1, -1001, error=KafkaError(code, "it is away"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError.UNKNOWN_TOPIC_OR_PART],
+)
+def test_iteration_outlives_what_passes(world, consumer, caplog, code):
+    consumer.subscribe([A])
+    a = world.on("A")
+    for _ in range(3):
+        a.inbox.append(lambda: event(code))
+    a.put("ta", b"1")
+    assert next(consumer).value() == b"1"
+    assert caplog.text.count("reading goes on when that is over") == 1
+
+
+def test_iteration_ends_with_what_does_not_pass(world, consumer):
+    consumer.subscribe([A])
+    world.on("A").inbox.append(lambda: event(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(KafkaException) as caught:
+        next(consumer)
+    assert caught.value.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 # What consume() has read and not returned yet.
