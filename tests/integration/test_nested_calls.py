@@ -60,8 +60,6 @@ def check(found):
 
 def consumer_case(world, where):
     names = set(CONSUMER)
-    if world.backend == "kafka-python" and where in {"on_assign", "on_commit"}:
-        names -= {"subscribe"}  # close() waits for the join that it begins
     found = run(world, "consumer", where, *sorted(names))
     assert set(found) == names
     check(found)

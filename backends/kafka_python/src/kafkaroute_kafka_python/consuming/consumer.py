@@ -37,6 +37,11 @@ from .rebalance import make_assignors
 
 __all__ = ["KafkaPythonConsumer"]
 
+#: Milliseconds to leave the group at the end, as librdkafka gives it; kafka-python gives itself the
+#: request timeout, and a pending join keeps the broker from answering (Kafka answers the requests of
+#: a connection one after the other).
+_LEAVE_MS = 5000
+
 
 class KafkaPythonConsumer(BackendConsumer):
     """Returns at once from its constructor: the client opens on a thread of its own."""
@@ -314,7 +319,7 @@ class KafkaPythonConsumer(BackendConsumer):
                 self._committer.finish()
                 if self._assignment.topics_of_group() is None:
                     self._committer.commit_due(None)  # no callback will come to do it
-                self._native.close(autocommit=False)
+                self._native.close(autocommit=False, timeout_ms=_LEAVE_MS)
         finally:
             self._committer.stop()
             self._health.stop()
