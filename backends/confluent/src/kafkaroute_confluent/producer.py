@@ -66,6 +66,8 @@ class ConfluentProducer(BackendProducer):
         self._produce, self._refuse = self._native.produce, self._guard.refuse  # made once
         track(self._native)
         self._closing = Lock()
+        #: Questions to the cluster that wait for an answer.
+        self._asking: list[object] = []
         self._in_transaction = False
 
     def sender(self, topic: str) -> Sender:
@@ -102,6 +104,14 @@ class ConfluentProducer(BackendProducer):
         except NATIVE_FAILURES as error:
             return self._refuse(error)
 
+    def _ask(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call what may wait for the cluster for long."""
+        self._asking.append(function)
+        try:
+            return self._call(function, *args)
+        finally:
+            self._asking.remove(function)
+
     def poll(self, timeout: float) -> int:
         return int(self._call(self._native.poll, timeout))
 
@@ -118,7 +128,7 @@ class ConfluentProducer(BackendProducer):
 
     def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:
         # On another thread: inside a callback it would abort the process (nested.py).
-        answer = self._call(aside, self._native.list_topics, topic, timeout)
+        answer = self._ask(aside, self._native.list_topics, topic, timeout)
         return to_cluster_metadata(answer)
 
     def purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
@@ -129,24 +139,24 @@ class ConfluentProducer(BackendProducer):
         self._call(self._native.set_sasl_credentials, username, password)
 
     def init_transactions(self, timeout: float) -> None:
-        self._call(self._native.init_transactions, timeout)
+        self._ask(self._native.init_transactions, timeout)
 
     def begin_transaction(self) -> None:
         self._call(self._native.begin_transaction)
         self._in_transaction = True
 
     def commit_transaction(self, timeout: float) -> None:
-        self._call(self._native.commit_transaction, timeout)
+        self._ask(self._native.commit_transaction, timeout)
         self._in_transaction = False
 
     def abort_transaction(self, timeout: float) -> None:
-        self._call(self._native.abort_transaction, timeout)
+        self._ask(self._native.abort_transaction, timeout)
         self._in_transaction = False
 
     def send_offsets_to_transaction(
         self, offsets: Sequence[TopicPartition], group_metadata: object, timeout: float
     ) -> None:
-        self._call(
+        self._ask(
             self._native.send_offsets_to_transaction,
             to_native_partitions(offsets),
             group_metadata,
@@ -171,9 +181,11 @@ class ConfluentProducer(BackendProducer):
         return failed
 
     def _free(self, serving: _Serving) -> None:
-        """The native close() waits without limit for messages and for an open transaction, so it
-        is called only when there are none. Otherwise the last reference frees the client, which
-        waits for neither."""
+        """The native close() waits without limit for messages, for an open transaction and for other
+        threads' questions, so it is called only when there are none. Otherwise the last reference
+        frees the client, which waits for neither."""
+        if self._asking:
+            return  # they hold it, and free it
         try:
             if self._in_transaction:
                 self._native.abort_transaction(_ABORT_PATIENCE)
