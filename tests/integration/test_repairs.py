@@ -140,8 +140,18 @@ class Traffic:
                     for one in self.channels.values()
                     if not condition(one)
                 }
-                pytest.fail(f"{what}: {left}")
+                pytest.fail(f"{what}: {left}; {self.standing()}")
             time.sleep(0.02)
+
+    def standing(self):
+        """What each native consumer has, for whoever has to find out why."""
+        found = []
+        for member in self.consumer._members.all:
+            positions = member.client.position(member.client.assignment())
+            stands = {(one.topic, one.partition): one.offset for one in positions}
+            kept = {key: [why.name for why in whys] for key, whys in member.kept._why.items()}
+            found.append((member.place, stands, member.paused, kept, member.wanted()))
+        return found
 
     def __exit__(self, kind, *_):
         self._sending.set()

@@ -117,6 +117,8 @@ class ConsumerMoves:
     def _go_to(self, way: Way, new: Route) -> None:
         place, last = self._router.place(new), way.stages[-1]
         if last.is_at(place, new.topic):
+            if last.route.cluster_id != new.cluster_id:
+                last.give_up()  # it is asked for what the new answer promises
             last.route = new
             return
         left = next((one for one in way.left if one.is_at(place, new.topic)), None)

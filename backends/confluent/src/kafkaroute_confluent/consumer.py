@@ -101,16 +101,9 @@ class ConfluentConsumer(BackendConsumer):
         waiting = self._waiting
         if (more := num_messages - len(waiting)) > 0:
             self._store_in_time()
-            natives = self._call(self._fetching.take, more, timeout)
-            self._safe(natives)
-            if len(waiting):
-                waiting.add(natives)
-                natives = waiting.take(num_messages)
-            else:
-                waiting.handed_out(natives)
-        else:
-            natives = waiting.take(num_messages)
-        if not natives:
+            self._fetching.keep(self._call(self._fetching.take, more, timeout))
+            self._kept.raise_kept()
+        if not (natives := waiting.take(num_messages)):
             return []
         # One copy for the batch instead of a look-up for each message: it keeps what was true at
         # delivery, and most messages are never asked where they came from.
@@ -124,8 +117,7 @@ class ConfluentConsumer(BackendConsumer):
             self._call(self._positions.store_in_time, now)
             self._unstored = False
         if (more := num_messages - len(waiting)) > 0:
-            if natives := self._call(self._fetching.take, more, timeout):
-                waiting.add(natives)
+            self._fetching.keep(self._call(self._fetching.take, more, timeout))
             self._kept.raise_kept()
         self._gathered = waiting.mark()
         return min(len(waiting), num_messages)

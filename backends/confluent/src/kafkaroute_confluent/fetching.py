@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from time import monotonic
 from typing import Any
 
@@ -36,7 +37,7 @@ class Fetching:
     """
 
     __slots__ = (
-        *("_began", "_brought", "_native", "_positions", "_size"),
+        *("_began", "_brought", "_landed", "_native", "_positions", "_size"),
         *("_serving", "_sought", "_taken", "_touched", "_waiting", "until"),
     )
 
@@ -48,6 +49,8 @@ class Fetching:
         self._positions = positions
         self._serving = serving
         self.until = 0.0
+        #: What the native client has given, and nobody has taken over yet.
+        self._landed: list[Any] = []
         # The last fetch: when, how many messages, and the size of one in bytes.
         self._began, self._brought, self._size = 0.0, 0, 1
         # What was done to partitions since the last consume() began.
@@ -65,8 +68,7 @@ class Fetching:
         if natives and not waiting:
             self._began, self._brought = now, len(natives)
             self._size = max(1, len(natives[0]), len(natives[-1]))
-        if natives:
-            self._waiting.add(natives)
+        self.keep(natives)
         self.until = monotonic() + _UNCALLED if waiting or natives else 0.0
 
     def _wanted(self, now: float) -> int:
@@ -75,12 +77,26 @@ class Fetching:
         return max(1, wanted)
 
     def take(self, most: int, timeout: float) -> list[Any]:
-        """The native consume(), less what is not to be handed out any more."""
-        self._touched = False
-        self._taken.clear()
-        self._sought.clear()
-        natives: list[Any] = self._serving.call(self._native.consume, most, timeout)
-        return self._sifted(natives) if natives and self._touched else natives
+        """The native consume(), less what is not to be handed out any more. What it brings is lost
+        by no exception that arrives from outside (a signal's, a timer's): until :meth:`keep`, the
+        next call returns it again."""
+        if not self._landed:
+            self._touched = False
+            self._taken.clear()
+            self._sought.clear()
+            self._serving.call(self._land, most, timeout)
+        landed = self._landed
+        return self._sifted(landed) if landed and self._touched else landed
+
+    def _land(self, most: int, timeout: float) -> None:
+        # One call without Python code, which alone an exception from outside can come between.
+        self._landed.extend(chain.from_iterable(map(self._native.consume, (most,), (timeout,))))
+
+    def keep(self, natives: list[Any]) -> None:
+        """What take() returned waits to be handed out."""
+        if natives:
+            self._waiting.add(natives)
+        self._landed = []
 
     def taken(self, keys: set[Key]) -> None:
         """A rebalance takes these partitions."""
