@@ -78,6 +78,9 @@ class Entering:
             return bool(head.place.config.get(servers) == coming.place.config.get(servers))
         return known == coming.cluster_id
 
+    def _is_same_log(self, head: Stage, coming: Stage) -> bool:
+        return coming.topic == head.topic and self._is_same_cluster(head, coming)
+
     def enter(self, way: Way) -> bool:
         """The next place answers: subscribe there, as what changed demands; whether it is held."""
         head, coming = way.stages[0], way.stages[1]
@@ -181,6 +184,8 @@ class Entering:
         if after.topic == way.head.topic:
             way.head.route = after.route
             del way.stages[1]
+            if all(self._is_same_log(way.head, one) for one in way.stages[1:]):
+                way.head.stay(after.route)
         elif after.state is State.OPENING:
             after.state, after.opened = State.OPENED, time.monotonic()
 

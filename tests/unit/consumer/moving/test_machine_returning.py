@@ -51,6 +51,22 @@ def test_settings_may_be_rolled_back(world, first, second, phase):
     assert values([message]) == ["2"]
 
 
+def test_settings_that_are_rolled_back_before_they_were_used(world):
+    """The place is its own neighbour: nothing lies in between that would have to be read first."""
+    with world.started(move_linger=30) as consumer:
+        world.move(consumer, "B")
+        world.until(consumer, Phase.LINGERING)
+        for linger in (1, 0):
+            more = {"configuration": {"linger.ms": linger}} if linger else {}
+            world.move(consumer, "B", **more)
+            time.sleep(0.2)  # it is heard of
+        consumer.poll(0)
+        time.sleep(0.5)  # both answer before the next step
+        world.until(consumer, Phase.REOPENED, 2)
+        world.write("B", "2")
+        assert values(world.read(consumer, 1)) == ["2"]
+
+
 def test_a_place_that_was_used_with_these_settings_before_is_usable(world):
     with world.started(move_linger=0.3) as consumer:
         world.move(consumer, "A", configuration={"linger.ms": 1})
