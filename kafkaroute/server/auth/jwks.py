@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 from jwt import PyJWK, PyJWTError
+from urllib3.exceptions import HTTPError
 
 from ...regular_files import read_regular
 
@@ -26,7 +27,9 @@ _MIN_INTERVAL = 10.0
 #: Seconds for which keys are believed while the issuer cannot be reached.
 _KEPT_FOR = 3600.0
 _MAX_BYTES = 1024 * 1024
+#: Seconds to connect, for one read, and for all.
 _TIMEOUT = (3.0, 5.0)
+_DEADLINE = 10.0
 #: NIST SP 800-131A: shorter RSA keys are no proof.
 _MIN_RSA_BITS = 2048
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
@@ -58,10 +61,22 @@ def fetch_jwks(url: str) -> Any:
     with requests.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True) as answer:
         if answer.status_code != 200:
             raise ValueError(f"answered {answer.status_code}")
-        body = answer.raw.read(_MAX_BYTES + 1, decode_content=True)
-    if len(body) > _MAX_BYTES:
-        raise ValueError(f"more than {_MAX_BYTES} bytes")
-    return json.loads(body)
+        return json.loads(_body(answer.raw, time.monotonic() + _DEADLINE))
+
+
+def _body(raw: Any, deadline: float) -> bytes:
+    """All of an answer's body; `requests` bounds each read, and not all of them together."""
+    body = b""
+    try:
+        while piece := raw.read1(_MAX_BYTES, decode_content=True):
+            body += piece
+            if len(body) > _MAX_BYTES:
+                raise ValueError(f"more than {_MAX_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not there after {_DEADLINE:g} s")
+    except HTTPError as error:  # cut off, or no HTTP
+        raise OSError(type(error).__name__) from None
+    return body
 
 
 class IssuerKeys:
