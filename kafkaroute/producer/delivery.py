@@ -129,11 +129,13 @@ class Delivery:
         while True:
             if table.busy:
                 self._serve(0)
-            if not (remaining := self.count()):
+            if not self.count():
                 return 0
             left = deadline - time.monotonic()
             if left <= 0:
-                return remaining
+                # Log lines and error events of a cluster that is away count until they are served.
+                self._serve(0)
+                return self.count()
             # Slices: a cluster that does not answer must not hold up the others, and a client may
             # become a mover's to serve.
             waiting = [

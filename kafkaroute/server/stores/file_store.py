@@ -22,6 +22,7 @@ from ...rules.records import (
     next_record,
     routing_in,
 )
+from .following import Follower
 from .journal import Journal
 from .store import Health, NotWritable, RulesStore, State
 
@@ -55,7 +56,7 @@ class FileStore(RulesStore):
         self._watch_interval = watch_interval
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._watcher: threading.Thread | None = None
+        self._watcher: Follower | None = None
         self._problem: str | None = None
         self._stamp = file_stamp(self._path)
         self._records = self._journal.read()
@@ -64,8 +65,8 @@ class FileStore(RulesStore):
 
     def start(self) -> None:
         self._stopping.clear()
-        self._watcher = threading.Thread(target=self._watch, name="rules-file", daemon=True)
-        self._watcher.start()
+        self._watcher = watcher = Follower("rules-file", lambda: self._watch(watcher))
+        watcher.start()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -73,8 +74,9 @@ class FileStore(RulesStore):
             self._watcher.join()
             self._watcher = None
 
-    def _watch(self) -> None:
+    def _watch(self, watcher: Follower) -> None:
         while not self._stopping.wait(self._watch_interval):
+            watcher.looked()
             try:
                 self.refresh()
             except Exception:
@@ -132,7 +134,8 @@ class FileStore(RulesStore):
             self._builder.add(record)
 
     def health(self) -> Health:
-        problems = (self._problem, self._journal.problem)
+        unfollowed = None if self._watcher is None else self._watcher.problem()
+        problems = (unfollowed, self._problem, self._journal.problem)
         state = self._state
         return Health(
             ready=state is not None,

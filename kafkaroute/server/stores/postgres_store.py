@@ -17,6 +17,7 @@ from ...rules.loader import parse_rules
 from ...rules.records import HistoryBuilder
 from ..seen import Sighting
 from . import postgres as table
+from .following import Follower
 from .store import Health, NotWritable, RulesStore, State, StoreUnavailable
 
 __all__ = ["PostgresStore"]
@@ -52,7 +53,7 @@ class PostgresStore(RulesStore):
         self._builder = HistoryBuilder()
         self._adopting = threading.Lock()
         self._stopping = threading.Event()
-        self._follower: threading.Thread | None = None
+        self._follower: Follower | None = None
         self._unreachable: str | None = None
         self._unsound: str | None = None
         self._looked_at: tuple[int, datetime | None] = (0, None)
@@ -62,8 +63,8 @@ class PostgresStore(RulesStore):
 
     def start(self) -> None:
         self._stopping.clear()
-        self._follower = threading.Thread(target=self._follow, name="rules-database", daemon=True)
-        self._follower.start()
+        self._follower = follower = Follower("rules-database", lambda: self._follow(follower))
+        follower.start()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -73,16 +74,17 @@ class PostgresStore(RulesStore):
         with self._writing:
             self._close_writer()
 
-    def _follow(self) -> None:
+    def _follow(self, follower: Follower) -> None:
         wait = _RETRY
         while not self._stopping.is_set():
+            follower.looked()
             try:
                 with self._database.connect() as connection:
                     connection.execute(f"LISTEN {table.CHANNEL}")
                     self._catch_up(connection)
                     self._reached()
                     wait = _RETRY
-                    self._listen(connection)
+                    self._listen(connection, follower)
             except (psycopg.Error, StoreUnavailable) as error:
                 self._lost(error)
             except Exception:
@@ -90,9 +92,10 @@ class PostgresStore(RulesStore):
             self._stopping.wait(wait * random.uniform(0.5, 1.5))
             wait = min(2 * wait, _MAX_RETRY)
 
-    def _listen(self, connection: psycopg.Connection[Any]) -> None:
+    def _listen(self, connection: psycopg.Connection[Any], follower: Follower) -> None:
         look_at = time.monotonic() + _LOOK_EVERY
         while not self._stopping.is_set():
+            follower.looked()
             told = list(connection.notifies(timeout=_LISTEN_FOR, stop_after=1))
             if told or time.monotonic() >= look_at:
                 self._catch_up(connection)
@@ -141,7 +144,8 @@ class PostgresStore(RulesStore):
     def health(self) -> Health:
         state = self._state
         nothing = _NONE_YET if state is None and self._unreachable is None else None
-        problems = (self._unreachable, self._unsound or nothing)
+        unfollowed = None if self._follower is None else self._follower.problem()
+        problems = (unfollowed, self._unreachable, self._unsound or nothing)
         return Health(
             ready=state is not None,
             version=state.version if state is not None else None,
