@@ -10,10 +10,10 @@ from ..arguments import whole
 from ..backend.contract import HeadersInput
 from ..loose import Number
 
-__all__ = ["LAST_PARTITION", "check_callback", "fit"]
+__all__ = ["check_callback", "fit", "is_partition"]
 
 #: Partition numbers have 32 bits in Kafka's protocol.
-LAST_PARTITION = 2**31 - 1
+_LAST_PARTITION = 2**31 - 1
 #: Milliseconds. Records hold the distance from their batch's first time stamp, in 64 bits.
 _LAST_TIME = 2**62
 
@@ -21,6 +21,11 @@ _Pair = tuple[str, bytes | None]
 #: Names of headers that were looked at, and how many are remembered.
 _names: set[str] = set()
 _MOST_NAMES = 1000
+
+
+def is_partition(number: object) -> bool:
+    """Whether it is the number of one partition, as it is."""
+    return number.__class__ is int and 0 <= number <= _LAST_PARTITION
 
 
 def check_callback(callback: object) -> None:
@@ -38,7 +43,7 @@ def fit(
         TypeError, ValueError: one that no record can hold; names it.
     """
     if partition != -1:
-        partition = whole("partition", partition, -1, LAST_PARTITION)
+        partition = whole("partition", partition, -1, _LAST_PARTITION)
     if timestamp:
         timestamp = whole("timestamp", timestamp, -_LAST_TIME, _LAST_TIME)
     return partition, timestamp or 0, None if headers is None else _headers(headers)

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol, final
 
 from ..backend.contract import DeliveryCallback, HeadersInput
 from ..loose import Data, Number
-from .arguments import LAST_PARTITION, fit
+from .arguments import fit, is_partition
 
 __all__ = ["ChannelProducer"]
 
@@ -61,10 +61,9 @@ class ChannelProducer:
                 raise
         else:
             if (
-                timestamp
-                or headers is not None
-                or partition.__class__ is not int
-                or not -1 <= partition <= LAST_PARTITION
+                headers is not None
+                or timestamp
+                or (partition != -1 and not is_partition(partition))
             ):
                 partition, timestamp, headers = fit(partition, timestamp, headers)
             pair[1](value, key, partition, callback, timestamp, headers)

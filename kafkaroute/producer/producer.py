@@ -15,7 +15,7 @@ from ..forking import on_fork
 from ..groups import GroupMetadata
 from ..messages import ClusterMetadata, TopicPartition
 from ..settings import Settings
-from .arguments import LAST_PARTITION, fit
+from .arguments import fit, is_partition
 from .channel_producer import ChannelProducer
 from .delivery import Delivery
 from .dispatch import Dispatch
@@ -108,10 +108,9 @@ class Producer:
                 raise
         else:
             if (
-                timestamp
-                or headers is not None
-                or partition.__class__ is not int
-                or not -1 <= partition <= LAST_PARTITION
+                headers is not None
+                or timestamp
+                or (partition != -1 and not is_partition(partition))
             ):
                 partition, timestamp, headers = fit(partition, timestamp, headers)
             pair[1](value, key, partition, callback, timestamp, headers)
